@@ -1,0 +1,58 @@
+"""Pinhole projection (OpenCV axes: x right, y down, z forward), for NumPy arrays and torch tensors."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["check_intrinsics", "project", "unproject"]
+
+Array = TypeVar("Array")
+
+MIN_DEPTH_M = 1e-3
+
+
+def check_intrinsics(intrinsics: NDArray, name: str) -> None:
+    """Raise ValueError naming the camera ``name`` unless (3, 3) ``intrinsics`` can be inverted."""
+    intrinsics = np.asarray(intrinsics, dtype=float)
+    if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
+        raise ValueError(f"{name}: intrinsics must be 3x3 finite numbers, got {intrinsics.tolist()}")
+    if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0 or abs(np.linalg.det(intrinsics)) < 1e-9:
+        raise ValueError(f"{name}: singular intrinsics {intrinsics.tolist()}; focal lengths must be positive")
+
+
+def project(points_camera: Array, intrinsics: Array) -> tuple[Array, Array]:
+    """Project camera points to pixels.
+
+    Args:
+        points_camera: (..., M, 3) camera metres.
+        intrinsics: (..., 3, 3) ``image_from_camera``; leading axes broadcast.
+
+    Returns:
+        Pixels (..., M, 2) as (u, v), and depth (..., M) metres. Behind the camera the depth is negative
+        and the pixel is meaningless: mask by depth.
+    """
+    depth = points_camera[..., 2]
+    homogeneous = points_camera @ intrinsics.swapaxes(-1, -2)
+    where = np.where if isinstance(depth, np.ndarray) else __import__("torch").where
+    safe = where(abs(depth) < MIN_DEPTH_M, depth * 0 + MIN_DEPTH_M, depth)
+    return homogeneous[..., :2] / safe[..., None], depth
+
+
+def unproject(pixels: Array, depth: Array, intrinsics: Array) -> Array:
+    """Lift pixels with depth to the camera frame.
+
+    Args:
+        pixels: (..., M, 2) as (u, v).
+        depth: (..., M) metres along the optical axis.
+        intrinsics: (..., 3, 3).
+
+    Returns:
+        (..., M, 3) camera metres.
+    """
+    numpy_input = isinstance(pixels, np.ndarray)
+    module = np if numpy_input else __import__("torch")
+    ones = module.ones_like(pixels[..., :1])
+    homogeneous = module.concatenate([pixels, ones], -1)
+    rays = homogeneous @ module.linalg.inv(intrinsics).swapaxes(-1, -2)
+    return rays * depth[..., None]

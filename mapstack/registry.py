@@ -1,0 +1,23 @@
+"""MMEngine child registries with scope ``mapstack``: configs name our classes through them.
+
+``locations`` are imported on the first look-up, so that ``import mapstack`` stays light.
+"""
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
+
+__all__ = ["DATASETS", "DATA_SAMPLERS", "HOOKS", "LOOPS", "METRICS", "MODELS", "TASK_UTILS", "TRANSFORMS"]
+
+
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope="mapstack", locations=list(locations))
+
+
+MODELS = _child("model", mmengine_registry.MODELS, "mapstack.models")
+TASK_UTILS = _child("task util", mmengine_registry.TASK_UTILS, "mapstack.models")
+DATASETS = _child("dataset", mmengine_registry.DATASETS, "mapstack.datasets")
+DATA_SAMPLERS = _child("data sampler", mmengine_registry.DATA_SAMPLERS, "mapstack.datasets")
+TRANSFORMS = _child("transform", mmengine_registry.TRANSFORMS, "mapstack.datasets.transforms")
+METRICS = _child("metric", mmengine_registry.METRICS, "mapstack.evaluation")
+HOOKS = _child("hook", mmengine_registry.HOOKS, "mapstack.engine")
+LOOPS = _child("loop", mmengine_registry.LOOPS, "mapstack.engine")
