@@ -55,10 +55,11 @@ class MapElements:
             vertices=patch.vertices,
         )
 
-    def to(self, device: torch.device | str) -> "MapElements":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "MapElements":
         """The same elements with their tensors on ``device``."""
         moved = {
-            name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(self).items()
+            name: value.to(device, non_blocking=non_blocking) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
         }
         return MapElements(**moved)
 

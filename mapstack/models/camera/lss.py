@@ -1,0 +1,139 @@
+"""Lift-splat: image features spread along predicted depth and summed into BEV cells (LSS, ECCV 2020, section 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
+
+from mapstack.geometry import BEVGrid
+from mapstack.geometry.camera import unproject
+from mapstack.geometry.se3 import transform_points
+from mapstack.ops import BEVPoolPlan, bev_pool, bev_pool_depth
+from mapstack.registry import MODELS
+
+__all__ = ["LSSEncoder"]
+
+
+@MODELS.register_module()
+class LSSEncoder(nn.Module):
+    """Cameras to BEV by a depth distribution per image cell.
+
+    Depth can be supervised by LiDAR (BEVDepth, AAAI 2023, section 3.2). ``ground_prior`` starts each cell's
+    distribution at the depth where its ray meets the ground plane, so that an untrained network already
+    splats the road where it lies; the network learns to add to it, and how much to trust it.
+
+    Args:
+        grid: keyword arguments of the :class:`BEVGrid` of the task; its range is the one splatted to.
+        cell_m: edge of this encoder's BEV cells.
+        backbone: built from MODELS; returns maps whose first is the resolution that is lifted.
+        channels: C of the BEV features.
+        depth_range_m: nearest depth, farthest depth, bin width.
+        ground_prior: start from the ground plane at ego z = 0.
+        neck_channels: width of the feature pyramid.
+    """
+
+    def __init__(
+        self,
+        grid: dict,
+        cell_m: float,
+        backbone: dict,
+        channels: int = 64,
+        depth_range_m: tuple[float, float, float] = (1.0, 45.0, 1.0),
+        ground_prior: bool = True,
+        neck_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        self.grid = BEVGrid(**grid).with_cell(cell_m)
+        self.backbone = MODELS.build(backbone)
+        self.neck = FeaturePyramidNetwork(self.backbone.out_channels, neck_channels)
+        self.register_buffer("depth_bins", torch.arange(*depth_range_m) + depth_range_m[2] / 2, persistent=False)
+        self.bin_m = depth_range_m[2]
+        self.head = nn.Sequential(
+            Conv2dNormActivation(neck_channels + 1, neck_channels, 3),
+            nn.Conv2d(neck_channels, len(self.depth_bins) + channels, 1),
+        )
+        self.out_channels = channels
+        self.prior_scale = nn.Parameter(torch.zeros(())) if ground_prior else None
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Encode (B, V, 3, H, W) images.
+
+        Returns:
+            BEV (B, C, rows, cols), zero where no camera looks, and ``depth_logits`` (B, V, D, h, w).
+        """
+        images = inputs["images"]
+        batch, views = images.shape[:2]
+        maps = self.backbone(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        feats = self.neck({str(i): value for i, value in enumerate(maps)})["0"]  # (B V, N, h, w)
+        points = self._frustum(inputs, feats.shape[-2:])  # (B, V, D, h, w, 3)
+        ground = self._ground_depth(inputs, feats.shape[-2:])  # (B, V, h, w)
+        scaled = (ground / self.depth_bins[-1]).clamp(0, 2).flatten(0, 1)[:, None]
+        out = self.head(torch.cat([feats, scaled], 1)).unflatten(0, (batch, views))
+        logits, context = out.split([len(self.depth_bins), self.out_channels], dim=2)
+        if self.prior_scale is not None:
+            logits = logits + self._ground_logits(ground)
+        depth = logits.softmax(2) * inputs["camera_valid"][:, :, None, None, None]
+        return self._splat(depth, context, points), {"depth_logits": logits}
+
+    def _pixels(self, images: Tensor, shape: torch.Size) -> Tensor:
+        """(h, w, 2) pixel centres of the feature cells, in input image pixels."""
+        height, width = images.shape[-2:]
+        v = (torch.arange(shape[0], device=images.device) + 0.5) * (height / shape[0]) - 0.5
+        u = (torch.arange(shape[1], device=images.device) + 0.5) * (width / shape[1]) - 0.5
+        return torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)
+
+    def _frustum(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
+        """(B, V, D, h, w, 3) ego metres of every depth bin of every feature cell."""
+        pixels = self._pixels(inputs["images"], shape).flatten(0, 1)  # (h w, 2)
+        ones = torch.ones_like(pixels[:, 0])
+        rays = unproject(pixels, ones, inputs["intrinsics"])  # (B, V, h w, 3)
+        points = rays[:, :, None] * self.depth_bins[:, None, None]  # (B, V, D, h w, 3)
+        points = transform_points(inputs["ego_from_camera"][:, :, None], points)
+        return points.unflatten(3, tuple(shape))
+
+    def _ground_depth(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
+        """(B, V, h, w) depth at which each cell's ray meets ego z = 0; far for rays at or above the horizon."""
+        pixels = self._pixels(inputs["images"], shape).flatten(0, 1)
+        rays = unproject(pixels, torch.ones_like(pixels[:, 0]), inputs["intrinsics"])
+        down = -(inputs["ego_from_camera"][..., None, 2, :3] * rays).sum(-1)  # metres fallen per metre of depth
+        height = inputs["ego_from_camera"][..., 2, 3][..., None]
+        depth = height / down.clamp(min=1e-3)
+        return depth.clamp(max=4 * float(self.depth_bins[-1])).unflatten(2, tuple(shape))
+
+    def _ground_logits(self, ground: Tensor) -> Tensor:
+        """(B, V, D, h, w): a bump at the ground depth, one bin wide near and wider far off."""
+        bins = self.depth_bins[:, None, None]
+        width = self.bin_m + 0.1 * ground[:, :, None]
+        bump = -(((bins - ground[:, :, None]) / width) ** 2)
+        return 4.0 * self.prior_scale.exp() * torch.where(ground[:, :, None] > bins[-1] + width, torch.zeros_like(bump), bump)
+
+    def _splat(self, depth: Tensor, context: Tensor, points: Tensor) -> Tensor:
+        batch = len(depth)
+        cells = self.grid.cells(points)  # (B, V, D, h, w, 2)
+        # A point above or below the range must not be pooled: an index of -1 is outside every grid.
+        z_low, z_high = self.grid.pc_range[2], self.grid.pc_range[5]
+        inside = (points[..., 2] >= z_low) & (points[..., 2] < z_high)
+        frame = torch.arange(batch, device=cells.device).view(-1, 1, 1, 1, 1).expand(cells.shape[:-1])
+        cells = torch.stack([torch.where(inside, frame, -1), cells[..., 0], cells[..., 1]], -1)
+        shape = (batch, *self.grid.shape)
+        if torch.onnx.is_in_onnx_export():
+            return self._splat_reference(depth, context, cells, shape)
+        return bev_pool_depth(depth, context, BEVPoolPlan.build(cells, shape))
+
+    @staticmethod
+    def _splat_reference(depth: Tensor, context: Tensor, cells: Tensor, shape: tuple[int, int, int]) -> Tensor:
+        """The lifted form in standard operators, for tracing: calibration stays an input of the graph."""
+        lifted = depth[..., None] * context.movedim(2, -1)[:, :, None]  # (B, V, D, h, w, C)
+        return bev_pool(lifted.flatten(0, 4), cells.flatten(0, 4), shape, backend="reference")
+
+    def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of the depth bins where LiDAR measured one; empty without ``depth`` in the inputs."""
+        if "depth" not in inputs:
+            return {}
+        logits = aux["depth_logits"].movedim(2, -1)  # (B, V, h, w, D)
+        target = ((inputs["depth"] - self.depth_bins[0]) / self.bin_m).round().long()
+        known = (inputs["depth"] > 0) & (target >= 0) & (target < len(self.depth_bins))
+        known = known & inputs["camera_valid"][..., None, None]
+        target = torch.where(known, target, -100)
+        total = F.cross_entropy(logits.flatten(0, 3), target.flatten(), ignore_index=-100, reduction="sum")
+        return {"loss_depth": total / known.sum().clamp(min=1)}
