@@ -1,0 +1,8 @@
+"""Frames from recordings: indexes, the dataset, the sampler and the pipeline's transforms."""
+
+from . import transforms
+from .index import INDEX_VERSION, Index, read_index, write_index
+from .map_dataset import MapDataset
+from .sampler import ResumableSampler
+
+__all__ = ["INDEX_VERSION", "Index", "MapDataset", "ResumableSampler", "read_index", "transforms", "write_index"]

@@ -1,0 +1,28 @@
+"""Pipeline steps, in the order a config lists them: augment, load, vectorize, draw, pack.
+
+``AugmentBEV`` and ``SetOrigin`` come first: they only say how the ego frame is moved, and whatever is loaded after
+them arrives in the moved frame.
+"""
+
+from .bev import AugmentBEV, SetOrigin
+from .depth import LidarDepth
+from .drop import DropSensors
+from .image import PhotometricJitter, ResizeCropImages
+from .load_images import LoadImages
+from .load_lidar import LoadLidar
+from .pack import PackMapInputs
+from .truth import DrawMap, VectorizeMap
+
+__all__ = [
+    "AugmentBEV",
+    "DrawMap",
+    "DropSensors",
+    "LidarDepth",
+    "LoadImages",
+    "LoadLidar",
+    "PackMapInputs",
+    "PhotometricJitter",
+    "ResizeCropImages",
+    "SetOrigin",
+    "VectorizeMap",
+]

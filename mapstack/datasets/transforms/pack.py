@@ -1,0 +1,66 @@
+"""From a dict of arrays to what the model and the metric take."""
+
+import numpy as np
+import torch
+
+from mapstack.errors import ConfigError, DataError
+from mapstack.registry import TRANSFORMS
+from mapstack.structures import MapDataSample
+
+__all__ = ["PackMapInputs"]
+
+META_KEYS = ("token", "scene", "timestamp_ns", "location", "world_from_ego")
+OPTIONAL_META_KEYS = ("classes", "grid", "rules", "camera_names", "image_paths", "lidar_path", "prev", "next")
+CALIBRATION_KEYS = ("intrinsics", "ego_from_camera")
+
+
+@TRANSFORMS.register_module()
+class PackMapInputs:
+    """Make ``{"inputs": tensors, "data_samples": MapDataSample}`` of a frame.
+
+    ``inputs`` holds what was loaded: ``images`` (V, 3, H, W) uint8 RGB, ``intrinsics`` (V, 3, 3), ``ego_from_camera``
+    (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5) and ``depth`` (V, h, w); float32 where not said.
+
+    Args:
+        meta_keys: further keys of the frame to keep as metainfo.
+    """
+
+    def __init__(self, meta_keys: tuple[str, ...] = ()) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def __call__(self, results: dict) -> dict:
+        """Pack a frame.
+
+        Raises:
+            ConfigError: nothing was loaded, or images differ in size.
+            DataError: a number that goes to the model is not finite.
+        """
+        inputs = {}
+        if "images" in results:
+            shapes = {image.shape for image in results["images"]}
+            if len(shapes) > 1:
+                raise ConfigError(f"{results['token']}: images have sizes {sorted(shapes)}; add ResizeCropImages")
+            images = np.ascontiguousarray(np.stack(results["images"]).transpose(0, 3, 1, 2))
+            inputs["images"] = torch.from_numpy(images)
+            inputs["camera_valid"] = torch.from_numpy(results["camera_valid"])
+            for key in CALIBRATION_KEYS:
+                inputs[key] = torch.from_numpy(results[key].astype(np.float32))
+        for key in ("points", "depth"):
+            if key in results:
+                inputs[key] = torch.from_numpy(results[key])
+        if not inputs:
+            raise ConfigError("the pipeline loads no sensor; add LoadImages or LoadLidar before PackMapInputs")
+        for key, value in inputs.items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise DataError(f"frame {results['token']}: {key} has NaN or infinite numbers; mend the recording")
+        return {"inputs": inputs, "data_samples": self._sample(results)}
+
+    def _sample(self, results: dict) -> MapDataSample:
+        meta = {key: results[key] for key in (*META_KEYS, *self.meta_keys)}
+        meta |= {key: results[key] for key in OPTIONAL_META_KEYS if key in results}
+        sample = MapDataSample(metainfo=meta)
+        if "gt" in results:
+            sample.gt = results["gt"]
+        if "bev_mask" in results:
+            sample.bev_mask = torch.from_numpy(results["bev_mask"])
+        return sample
