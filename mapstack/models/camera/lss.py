@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
+from torchvision.ops import Conv2dNormActivation
 
 from mapstack.geometry import BEVGrid
 from mapstack.geometry.camera import unproject
@@ -12,6 +12,27 @@ from mapstack.ops import BEVPoolPlan, bev_pool, bev_pool_depth
 from mapstack.registry import MODELS
 
 __all__ = ["LSSEncoder"]
+
+
+class TopDownNeck(nn.Module):
+    """The top-down path of a feature pyramid (FPN, CVPR 2017, section 3), keeping only its finest map.
+
+    Args:
+        in_channels: C of each incoming map, finest first.
+        channels: C of the result.
+    """
+
+    def __init__(self, in_channels: list[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(Conv2dNormActivation(width, channels, 1) for width in in_channels)
+        self.smooth = Conv2dNormActivation(channels, channels, 3)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Merge maps (N, C_i, h_i, w_i), finest first, into (N, C, h_0, w_0)."""
+        merged = self.lateral[-1](maps[-1])
+        for lateral, finer in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
+            merged = lateral(finer) + F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
+        return self.smooth(merged)
 
 
 @MODELS.register_module()
@@ -28,7 +49,8 @@ class LSSEncoder(nn.Module):
         backbone: built from MODELS; returns maps whose first is the resolution that is lifted.
         channels: C of the BEV features.
         depth_range_m: nearest depth, farthest depth, bin width.
-        ground_prior: start from the ground plane at ego z = 0.
+        ground_prior: start from the ground plane.
+        ground_z_m: ego z of the ground below the car: 0 on nuScenes, about -0.3 on Argoverse 2.
         neck_channels: width of the feature pyramid.
     """
 
@@ -40,14 +62,15 @@ class LSSEncoder(nn.Module):
         channels: int = 64,
         depth_range_m: tuple[float, float, float] = (1.0, 45.0, 1.0),
         ground_prior: bool = True,
+        ground_z_m: float = 0.0,
         neck_channels: int = 64,
     ) -> None:
         super().__init__()
         self.grid = BEVGrid(**grid).with_cell(cell_m)
         self.backbone = MODELS.build(backbone)
-        self.neck = FeaturePyramidNetwork(self.backbone.out_channels, neck_channels)
+        self.neck = TopDownNeck(self.backbone.out_channels, neck_channels)
         self.register_buffer("depth_bins", torch.arange(*depth_range_m) + depth_range_m[2] / 2, persistent=False)
-        self.bin_m = depth_range_m[2]
+        self.bin_m, self.ground_z_m = depth_range_m[2], ground_z_m
         self.head = nn.Sequential(
             Conv2dNormActivation(neck_channels + 1, neck_channels, 3),
             nn.Conv2d(neck_channels, len(self.depth_bins) + channels, 1),
@@ -64,7 +87,7 @@ class LSSEncoder(nn.Module):
         images = inputs["images"]
         batch, views = images.shape[:2]
         maps = self.backbone(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        feats = self.neck({str(i): value for i, value in enumerate(maps)})["0"]  # (B V, N, h, w)
+        feats = self.neck(maps)  # (B V, N, h, w)
         points = self._frustum(inputs, feats.shape[-2:])  # (B, V, D, h, w, 3)
         ground = self._ground_depth(inputs, feats.shape[-2:])  # (B, V, h, w)
         scaled = (ground / self.depth_bins[-1]).clamp(0, 2).flatten(0, 1)[:, None]
@@ -92,11 +115,11 @@ class LSSEncoder(nn.Module):
         return points.unflatten(3, tuple(shape))
 
     def _ground_depth(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
-        """(B, V, h, w) depth at which each cell's ray meets ego z = 0; far for rays at or above the horizon."""
+        """(B, V, h, w) depth at which each cell's ray meets the ground; far for rays at or above the horizon."""
         pixels = self._pixels(inputs["images"], shape).flatten(0, 1)
         rays = unproject(pixels, torch.ones_like(pixels[:, 0]), inputs["intrinsics"])
         down = -(inputs["ego_from_camera"][..., None, 2, :3] * rays).sum(-1)  # metres fallen per metre of depth
-        height = inputs["ego_from_camera"][..., 2, 3][..., None]
+        height = inputs["ego_from_camera"][..., 2, 3][..., None] - self.ground_z_m
         depth = height / down.clamp(min=1e-3)
         return depth.clamp(max=4 * float(self.depth_bins[-1])).unflatten(2, tuple(shape))
 

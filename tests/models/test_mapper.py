@@ -1,0 +1,120 @@
+"""The whole model: losses, gradients, modes, independence of frames, and what it refuses."""
+
+import pytest
+import torch
+
+from mapstack.errors import ConfigError, DataError
+from mapstack.registry import MODELS
+from mapstack.structures import MapDataSample
+
+from .conftest import mapper_config, packed_batch
+
+MODALITIES = {"camera": (True, False), "lidar": (False, True), "fused": (True, True)}
+
+
+def losses_of(model: torch.nn.Module, batch: dict) -> dict[str, torch.Tensor]:
+    return model(**model.data_preprocessor(batch, True), mode="loss")
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_gradient_reaches_every_parameter(modality: str) -> None:
+    camera, lidar = MODALITIES[modality]
+    model = MODELS.build(mapper_config(camera, lidar, denoising={}))
+    for value in model.parameters():  # a weight that starts at zero would hide what lies before it
+        if not value.abs().sum():
+            torch.nn.init.normal_(value, std=0.1)
+    losses = losses_of(model, packed_batch(camera=camera, lidar=lidar))
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    sum(losses.values()).backward()
+    without = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum()]
+    assert not without, f"no gradient: {without}"
+
+
+def test_a_batch_of_empty_frames_trains() -> None:
+    model = MODELS.build(mapper_config(denoising={}))
+    losses = losses_of(model, packed_batch((0, 0)))
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert losses["loss_point_0"] == 0
+    sum(losses.values()).backward()
+
+
+def test_a_frame_predicts_the_same_alone_and_in_a_batch() -> None:
+    model = MODELS.build(mapper_config()).eval()
+    batch = packed_batch((2, 3, 1))
+    with torch.no_grad():
+        together = model(**model.data_preprocessor(batch), mode="predict")
+        for i, sample in enumerate(together):
+            alone = {
+                "inputs": {key: [value[i]] for key, value in batch["inputs"].items()},
+                "data_samples": [MapDataSample(metainfo={"token": str(i)})],
+            }
+            single = model(**model.data_preprocessor(alone), mode="predict")[0].pred
+            torch.testing.assert_close(single.scores, sample.pred.scores, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(single.points, sample.pred.points, rtol=1e-4, atol=1e-3)
+
+
+def test_predictions_are_sorted_inside_the_patch_and_as_many_as_queries() -> None:
+    model = MODELS.build(mapper_config()).eval()
+    with torch.no_grad():
+        samples = model(**model.data_preprocessor(packed_batch()), mode="predict")
+    for sample in samples:
+        assert len(sample.pred) == 20
+        assert (sample.pred.scores.diff() <= 0).all()
+        assert (sample.pred.points[..., 0].abs() <= 30).all() and (sample.pred.points[..., 1].abs() <= 15).all()
+
+
+def test_an_absent_camera_changes_nothing_behind_it() -> None:
+    """The rear camera is marked absent: whatever its pixels hold, the result is the same."""
+    model = MODELS.build(mapper_config(lidar=False)).eval()
+    batch = packed_batch((1,), lidar=False)
+    batch["inputs"]["camera_valid"][0][1] = False
+    with torch.no_grad():
+        first = model(**model.data_preprocessor(batch), mode="tensor")
+        batch["inputs"]["images"][0][1] = 255 - batch["inputs"]["images"][0][1]
+        second = model(**model.data_preprocessor(batch), mode="tensor")
+    torch.testing.assert_close(first["points"], second["points"], rtol=0, atol=0)
+
+
+def test_denoising_queries_do_not_change_the_others() -> None:
+    """Noised truth must not leak: the losses of the real queries are the same with it and without."""
+    config = mapper_config(denoising={})
+    model = MODELS.build(config).eval()
+    batch = packed_batch()
+    with torch.no_grad():
+        with_noise = losses_of(model, batch)
+        model.decoder.denoising = None
+        without = losses_of(model, batch)
+    for key, value in without.items():
+        torch.testing.assert_close(with_noise[key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_untrained_camera_splats_onto_the_ground() -> None:
+    """With the ground prior most lifted weight of a pixel below the horizon lies where its ray meets z = 0."""
+    model = MODELS.build(mapper_config(lidar=False)).eval()
+    encoder = model.encoders["camera"]
+    inputs = model.data_preprocessor(packed_batch((1,), lidar=False))["inputs"]
+    with torch.no_grad():
+        _, aux = encoder(inputs)
+    points = encoder._frustum(inputs, aux["depth_logits"].shape[-2:])
+    expected = (aux["depth_logits"].softmax(2)[..., None] * points).sum(2)  # (B, V, h, w, 3)
+    rows = slice(6, 8)  # image rows well below the horizon: ground 2 to 8 m away
+    assert expected[0, 0, rows, :, 2].abs().max() < 0.5
+    assert points[0, 0, :, rows, :, 2].abs().max() > 1.0
+
+
+def test_a_model_without_sensors_or_without_fusion_is_refused() -> None:
+    config = mapper_config()
+    with pytest.raises(ConfigError, match="neither"):
+        MODELS.build({key: value for key, value in config.items() if key not in ("camera", "lidar", "fusion")})
+    with pytest.raises(ConfigError, match="fusion"):
+        MODELS.build({key: value for key, value in config.items() if key != "fusion"})
+
+
+def test_a_missing_input_and_a_missing_map_are_named() -> None:
+    model = MODELS.build(mapper_config())
+    with pytest.raises(DataError, match="points"):
+        losses_of(model, packed_batch(lidar=False))
+    batch = packed_batch((1,))
+    batch["data_samples"] = [MapDataSample(metainfo={"token": "unlabelled-frame"})]
+    with pytest.raises(DataError, match="unlabelled-frame"):
+        losses_of(model, batch)
