@@ -1,0 +1,20 @@
+"""Scores of vector maps: pure functions per protocol, one :func:`evaluate`, and a thin MMEngine metric."""
+
+from .map_metric import MapMetric
+from .pooled import Bins
+from .protocols import PROTOCOLS, Protocol
+from .result import Result
+from .scoring import Options, evaluate
+from .submission import open_submission, write_submission
+
+__all__ = [
+    "PROTOCOLS",
+    "Bins",
+    "MapMetric",
+    "Options",
+    "Protocol",
+    "Result",
+    "evaluate",
+    "open_submission",
+    "write_submission",
+]

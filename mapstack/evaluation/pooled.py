@@ -1,0 +1,183 @@
+"""AP pooled over the set: every prediction of every frame in one ranking per class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from .average_precision import average_precision, rank
+from .distances import nearest_target
+from .frames import Chunk, EvaluationSet, Side
+from .matching import match_nearest
+from .protocols import Protocol
+
+__all__ = ["Bins", "Detections", "PooledScorer", "collect", "match_chunk"]
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Edges that split elements by distance to the ego and by length, metres; the last bin is open."""
+
+    distance_m: tuple[float, ...] = (0.0, 10.0, 20.0, 30.0)
+    length_m: tuple[float, ...] = (0.0, 5.0, 15.0, 30.0)
+
+    def names(self, kind: str) -> list[str]:
+        """Labels such as "10-20 m" of the "distance" or "length" bins."""
+        edges = self.distance_m if kind == "distance" else self.length_m
+        pairs = zip(edges, (*edges[1:], None), strict=True)
+        return [f"{low:g}-{high:g} m" if high is not None else f">={low:g} m" for low, high in pairs]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """All predictions and targets of the set, tokens in sorted order, without their points.
+
+    Args:
+        scores: (N,).
+        labels: (N,) int16.
+        frames: (N,) int32.
+        hits: (N, T) bool, by threshold.
+        nearest: (N,) int64 index into the targets; meaningful where it hit.
+        bins: (N, 2) int8, own distance and length bin.
+        target_labels: (M,) int16.
+        target_frames: (M,) int32.
+        target_bins: (M, 2) int8.
+    """
+
+    scores: NDArray
+    labels: NDArray
+    frames: NDArray
+    hits: NDArray
+    nearest: NDArray
+    bins: NDArray
+    target_labels: NDArray
+    target_frames: NDArray
+    target_bins: NDArray
+
+    @classmethod
+    def empty(cls, num_thresholds: int) -> "Detections":
+        """A set without frames."""
+        none, pairs = np.zeros(0, np.int64), np.zeros((0, 2), np.int8)
+        return cls(np.zeros(0), none, none, np.zeros((0, num_thresholds), bool), none, pairs, none, none, pairs)
+
+    @classmethod
+    def join(cls, parts: list["Detections"]) -> "Detections":
+        """One after the other, ``nearest`` renumbered."""
+        offset, moved = 0, []
+        for part in parts:
+            moved.append(part.nearest + offset)
+            offset += len(part.target_labels)
+        fields = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+        return cls(**{**fields, "nearest": np.concatenate(moved)})
+
+
+def _bins(side: Side, bins: Bins) -> NDArray:
+    """(N, 2) int8 distance and length bin of each element."""
+    values = side.lines.distance_to_ego_m(), side.lines.lengths_m()
+    edges = bins.distance_m, bins.length_m
+    return np.stack(
+        [np.clip(np.searchsorted(e, v, side="right") - 1, 0, None) for e, v in zip(edges, values, strict=True)], 1
+    ).astype(np.int8)
+
+
+def _buffers_meet(predictions: NDArray, targets: NDArray, width_m: float):
+    """A filter of index pairs: MapTR's flat-capped, mitred buffers intersect."""
+    areas = [
+        shapely.buffer(shapely.linestrings(points[..., :2]), width_m, cap_style="flat", join_style="mitre")
+        for points in (predictions, targets)
+    ]
+
+    def meet(pairs: NDArray) -> NDArray:
+        return shapely.intersects(areas[0][pairs[:, 0]], areas[1][pairs[:, 1]])
+
+    return meet
+
+
+def match_chunk(protocol: Protocol, chunk: Chunk, num_classes: int, bins: Bins) -> Detections:
+    """Match the frames of one chunk."""
+    sides = (chunk.predictions, chunk.targets)
+    targets = chunk.targets.lines.simplified(protocol.simplify_targets_m)
+    points = [lines.resampled(protocol.num_points, protocol.keep_sampled) for lines in (sides[0].lines, targets)]
+    groups = tuple(side.frames * num_classes + side.labels for side in sides)
+    allowed = _buffers_meet(*points, protocol.buffer_m) if protocol.buffer_m else None
+    nearest, distances = nearest_target(
+        *points, groups, protocol.thresholds_m, protocol.distance, protocol.directed, allowed
+    )
+    hits = match_nearest(nearest, distances, sides[0].scores, protocol.thresholds_m, protocol.inclusive)
+    return Detections(
+        sides[0].scores,
+        sides[0].labels.astype(np.int16),
+        sides[0].frames.astype(np.int32),
+        hits,
+        nearest,
+        _bins(sides[0], bins),
+        sides[1].labels.astype(np.int16),
+        sides[1].frames.astype(np.int32),
+        _bins(sides[1], bins),
+    )
+
+
+def collect(protocol: Protocol, frames: EvaluationSet, bins: Bins) -> Detections:
+    """Match the whole set, chunk by chunk."""
+    parts = [match_chunk(protocol, chunk, len(frames.classes), bins) for chunk in frames.chunks(protocol.dim)]
+    return Detections.join(parts) if parts else Detections.empty(len(protocol.thresholds_m))
+
+
+class PooledScorer:
+    """AP per class and threshold, for any weighting of the units that the bootstrap draws.
+
+    Args:
+        protocol: AP mode and the rule for absent classes.
+        classes: row names.
+        detections: the matched set.
+        units: (F,) int64 unit of each frame.
+    """
+
+    def __init__(
+        self, protocol: Protocol, classes: tuple[str, ...], detections: Detections, units: NDArray
+    ) -> None:
+        self.protocol, self.rows, self.columns = protocol, classes, protocol.thresholds_m
+        self._detections = detections
+        self._order = []
+        for label in range(len(classes)):
+            rows = np.flatnonzero(detections.labels == label)
+            self._order.append(rows[rank(detections.scores[rows])])
+        self._units = [units[detections.frames[rows]] for rows in self._order]
+        self._hits = [detections.hits[rows] for rows in self._order]
+        num_units = int(units.max(initial=-1)) + 1
+        self._targets = np.zeros((len(classes), num_units))  # targets of each class and unit
+        np.add.at(self._targets, (detections.target_labels, units[detections.target_frames]), 1.0)
+
+    def table(self, weights: NDArray | None = None) -> NDArray:
+        """(K, T) AP; ``weights`` (U,) says how often each unit counts."""
+        table = np.empty((len(self.rows), len(self.columns)))
+        for label, (units, hits) in enumerate(zip(self._units, self._hits, strict=True)):
+            counts = self._targets[label]
+            num_targets = float(counts.sum() if weights is None else counts @ weights)
+            of_predictions = None if weights is None else weights[units]
+            for column in range(len(self.columns)):
+                ap = average_precision(hits[:, column], num_targets, self.protocol.ap_mode, of_predictions)
+                table[label, column] = self._absent(len(units)) if np.isnan(ap) else ap
+        return table
+
+    def table_of(self, predictions: NDArray, targets: NDArray) -> NDArray:
+        """(K, T) AP of part of the set; NaN where the part has no target.
+
+        Args:
+            predictions: (N, T) bool, which count, by threshold.
+            targets: (M,) bool, which count.
+        """
+        table = np.empty((len(self.rows), len(self.columns)))
+        num_targets = np.bincount(self._detections.target_labels[targets], minlength=len(self.rows))
+        for label, rows in enumerate(self._order):
+            for column in range(len(self.columns)):
+                hits = self._hits[label][predictions[rows, column], column]
+                table[label, column] = average_precision(hits, float(num_targets[label]), self.protocol.ap_mode)
+        return table
+
+    def _absent(self, num_predictions: int) -> float:
+        rule = self.protocol.absent_class
+        if rule == "one_if_no_prediction":
+            return 0.0 if num_predictions else 1.0
+        return 0.0 if rule == "zero" else float("nan")
