@@ -1,5 +1,6 @@
 """nuScenes v1.0 keyframes through nuscenes-devkit, and anything written in its format."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 
@@ -70,19 +71,24 @@ def read_frames(
 
 
 def scene_names(root: str | Path, version: str) -> list[str]:
-    """Names of the scenes that the tables list."""
-    return [scene["name"] for scene in _open(Path(root), version).scene]
+    """Names of the scenes that the tables list; reads one small table, where the devkit reads them all."""
+    _check_tables(Path(root), version)
+    return [scene["name"] for scene in json.loads((Path(root) / version / "scene.json").read_text())]
 
 
 def _open(root: Path, version: str) -> "NuScenes":  # noqa: F821 (imported late, it loads matplotlib)
     from nuscenes.nuscenes import NuScenes
 
-    if not (root / version / "sample_data.json").is_file():
+    _check_tables(root, version)
+    return NuScenes(version=version, dataroot=str(root), verbose=False)
+
+
+def _check_tables(root: Path, version: str) -> None:
+    if not (root / version / "scene.json").is_file():
         raise DataError(
             f"no nuScenes tables at {root / version}; point --root at the folder that holds v1.0-trainval, samples "
             f"and maps, and name the tables with --version"
         )
-    return NuScenes(version=version, dataroot=str(root), verbose=False)
 
 
 def _pose(record: dict) -> NDArray:
