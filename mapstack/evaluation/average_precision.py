@@ -4,8 +4,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-__all__ = ["APMode", "average_precision", "rank"]
+__all__ = ["APMode", "average_precision", "drawn_average_precision", "rank"]
 
 APMode = Literal["area", "11", "101", "10"]
 
@@ -22,9 +23,7 @@ def rank(scores: NDArray, ascending: bool = False) -> NDArray:
     return np.argsort(scores if ascending else -scores, kind="stable")
 
 
-def average_precision(
-    hits: NDArray, num_targets: float, mode: APMode = "area", weights: NDArray | None = None
-) -> float:
+def average_precision(hits: NDArray, num_targets: int, mode: APMode = "area") -> float:
     """AP of predictions ranked best first.
 
     ``area`` is the area under the interpolated precision-recall curve (every precision replaced by the best
@@ -33,9 +32,8 @@ def average_precision(
 
     Args:
         hits: (N,) bool, best prediction first.
-        num_targets: how many targets there are, weighted as the predictions are.
+        num_targets: how many targets there are.
         mode: how the curve becomes a number.
-        weights: (N,) >= 0, how often each prediction counts.
 
     Returns:
         AP in [0, 1]; 0 without predictions; NaN without targets.
@@ -43,21 +41,61 @@ def average_precision(
     if num_targets <= 0:
         return float("nan")
     at = np.flatnonzero(hits)
-    if weights is None:
-        true_positives = np.arange(1, len(at) + 1, dtype=float)
-        gained, ranked = np.ones(len(at)), at + 1.0
-    else:
-        gained = weights[at].astype(float)
-        true_positives = np.cumsum(gained)
-        ranked = np.cumsum(weights, dtype=float)[at]
-    if not len(at) or not true_positives[-1] > 0:
-        return 0.0
     # Precision falls between hits, so the curve's envelope is decided at the hits alone.
-    precision = true_positives / np.maximum(ranked, 1.0)
+    found = np.arange(1, len(at) + 1, dtype=float)
+    precision = found / (at + 1.0)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if mode == "area":
-        return float(np.dot(gained, envelope) / num_targets)
+        return float(envelope.sum() / num_targets)
+    first = np.searchsorted(found / num_targets, _levels(mode) - ROUNDING, side="left")
+    return float(np.append(envelope, 0.0)[first].mean())
+
+
+def drawn_average_precision(
+    hits: NDArray, units: NDArray, weights: NDArray, num_targets: NDArray, mode: APMode = "area"
+) -> NDArray:
+    """AP of many weightings of the same ranked predictions, as if each were there ``weight`` times.
+
+    Args:
+        hits: (N, T) bool, best prediction first, T thresholds.
+        units: (N,) int64, the unit (scene) of each prediction.
+        weights: (U, R) float64, how often each unit was drawn.
+        num_targets: (R,) targets under each weighting.
+        mode: as for :func:`average_precision`.
+
+    Returns:
+        (R, T) AP; NaN where there are no targets.
+    """
+    at = np.flatnonzero(hits.any(1))
+    aps = np.zeros((weights.shape[1], hits.shape[1]))
+    if len(at):
+        # Between two hits only the number of predictions per unit matters: one sparse product counts them all.
+        used = np.arange(at[-1] + 1)
+        counts = sparse.coo_matrix(
+            (np.ones(len(used)), (np.searchsorted(at, used), units[used])), shape=(len(at), len(weights))
+        ).tocsr()
+        ranked = np.maximum(np.cumsum(counts @ weights, axis=0), 1.0)  # (H, R)
+        for column in range(hits.shape[1]):
+            rows = np.flatnonzero(hits[at, column])
+            aps[:, column] = _drawn(weights[units[at[rows]]], ranked[rows], num_targets, mode)
+    aps[num_targets <= 0] = np.nan
+    return aps
+
+
+def _drawn(gained: NDArray, ranked: NDArray, num_targets: NDArray, mode: APMode) -> NDArray:
+    """(R,) AP from (H, R) weights gained at each hit and predictions ranked up to it."""
+    found = np.cumsum(gained, axis=0)
+    envelope = np.maximum.accumulate((found / ranked)[::-1], axis=0)[::-1]
+    divisor = np.maximum(num_targets, 1.0)
+    if mode == "area":
+        return (gained * envelope).sum(0) / divisor
+    levels = _levels(mode)
+    first = np.stack([(found < (level - ROUNDING) * divisor).sum(0) for level in levels])  # (L, R)
+    padded = np.concatenate([envelope, np.zeros((1, envelope.shape[1]))])
+    return np.take_along_axis(padded, first, axis=0).mean(0)
+
+
+def _levels(mode: str) -> NDArray:
     if mode not in RECALL_LEVELS:
         raise ValueError(f"unknown AP mode {mode!r}; choose area, 11, 101 or 10")
-    first = np.searchsorted(true_positives / num_targets, RECALL_LEVELS[mode] - ROUNDING, side="left")
-    return float(np.append(envelope, 0.0)[first].mean())
+    return RECALL_LEVELS[mode]

@@ -167,9 +167,7 @@ def _labels_seen(targets: Submission) -> tuple[str, ...]:
     return tuple(str(label) for label in range(int(largest) + 1))
 
 
-def _parse(
-    entry: Entry, where: str, dim: int, num_classes: int, scored: bool
-) -> tuple[Polylines, NDArray, NDArray]:
+def _parse(entry: Entry, where: str, dim: int, num_classes: int, scored: bool) -> tuple[Polylines, NDArray, NDArray]:
     """Polylines, labels and scores of one frame, or a DataError that begins with ``where``."""
     for key in ("vectors", "labels", "scores")[: 2 + scored]:
         if key not in entry:
@@ -181,7 +179,9 @@ def _parse(
         raise DataError(f"{where} has {len(lines)} vectors, {len(labels)} labels and {len(scores)} scores")
     wrong = ~((labels == np.floor(labels)) & (labels >= 0) & (labels < num_classes))
     if wrong.any():
-        raise DataError(f"{where}: label {labels[wrong][0]:g} is not one of the {num_classes} classes (0 to {num_classes - 1})")
+        raise DataError(
+            f"{where}: label {labels[wrong][0]:g} is not one of the {num_classes} classes (0 to {num_classes - 1})"
+        )
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.any():
         raise DataError(f"{where}: score {scores[wrong][0]:g} lies outside [0, 1]; apply the sigmoid or softmax first")

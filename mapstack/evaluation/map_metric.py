@@ -59,7 +59,9 @@ class MapMetric(BaseMetric):
             token = str(sample["token"])
             for side in ("pred", "gt"):
                 if sample.get(side) is None:
-                    raise DataError(f"token {token} has no {side!r}; a metric needs predictions and a map for every frame")
+                    raise DataError(
+                        f"token {token} has no {side!r}; a metric needs predictions and a map for every frame"
+                    )
             context = {key: sample[key] for key in ("scene", "timestamp_ns") if sample.get(key) is not None}
             self.results.append(
                 {
@@ -124,7 +126,11 @@ def _true(fields: Mapping) -> Entry:
     """The exact vertices where there are some, the sampled points otherwise."""
     vertices = fields.get("vertices")
     vectors = list(_array(fields["points"])) if vertices is None else [np.asarray(line) for line in vertices]
-    return {"vectors": [line.astype(np.float64) for line in vectors], "labels": _array(fields["labels"]), **_extras(fields)}
+    return {
+        "vectors": [line.astype(np.float64) for line in vectors],
+        "labels": _array(fields["labels"]),
+        **_extras(fields),
+    }
 
 
 def _extras(fields: Mapping) -> Entry:

@@ -1,16 +1,19 @@
 """AP pooled over the set: every prediction of every frame in one ranking per class."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from .average_precision import average_precision, rank
+from .average_precision import average_precision, drawn_average_precision, rank
 from .distances import nearest_target
 from .frames import Chunk, EvaluationSet, Side
 from .matching import match_nearest
 from .protocols import Protocol
+from .statistics import mean_of_rows
+from .workers import in_order
 
 __all__ = ["Bins", "Detections", "PooledScorer", "collect", "match_chunk"]
 
@@ -120,7 +123,8 @@ def match_chunk(protocol: Protocol, chunk: Chunk, num_classes: int, bins: Bins) 
 
 def collect(protocol: Protocol, frames: EvaluationSet, bins: Bins) -> Detections:
     """Match the whole set, chunk by chunk."""
-    parts = [match_chunk(protocol, chunk, len(frames.classes), bins) for chunk in frames.chunks(protocol.dim)]
+    work = partial(match_chunk, protocol, num_classes=len(frames.classes), bins=bins)
+    parts = list(in_order(work, frames.chunks(protocol.dim)))
     return Detections.join(parts) if parts else Detections.empty(len(protocol.thresholds_m))
 
 
@@ -134,9 +138,7 @@ class PooledScorer:
         units: (F,) int64 unit of each frame.
     """
 
-    def __init__(
-        self, protocol: Protocol, classes: tuple[str, ...], detections: Detections, units: NDArray
-    ) -> None:
+    def __init__(self, protocol: Protocol, classes: tuple[str, ...], detections: Detections, units: NDArray) -> None:
         self.protocol, self.rows, self.columns = protocol, classes, protocol.thresholds_m
         self._detections = detections
         self._order = []
@@ -149,17 +151,23 @@ class PooledScorer:
         self._targets = np.zeros((len(classes), num_units))  # targets of each class and unit
         np.add.at(self._targets, (detections.target_labels, units[detections.target_frames]), 1.0)
 
-    def table(self, weights: NDArray | None = None) -> NDArray:
-        """(K, T) AP; ``weights`` (U,) says how often each unit counts."""
+    def table(self) -> NDArray:
+        """(K, T) AP."""
         table = np.empty((len(self.rows), len(self.columns)))
-        for label, (units, hits) in enumerate(zip(self._units, self._hits, strict=True)):
-            counts = self._targets[label]
-            num_targets = float(counts.sum() if weights is None else counts @ weights)
-            of_predictions = None if weights is None else weights[units]
+        for label, hits in enumerate(self._hits):
             for column in range(len(self.columns)):
-                ap = average_precision(hits[:, column], num_targets, self.protocol.ap_mode, of_predictions)
-                table[label, column] = self._absent(len(units)) if np.isnan(ap) else ap
+                ap = average_precision(hits[:, column], self._targets[label].sum(), self.protocol.ap_mode)
+                table[label, column] = self._absent(len(hits)) if np.isnan(ap) else ap
         return table
+
+    def tables(self, weights: NDArray) -> NDArray:
+        """(R, K, T) AP with unit u counted ``weights[u, r]`` times."""
+        tables = np.empty((weights.shape[1], len(self.rows), len(self.columns)))
+        for label, (units, hits) in enumerate(zip(self._units, self._hits, strict=True)):
+            num_targets = self._targets[label] @ weights
+            aps = drawn_average_precision(hits, units, weights, num_targets, self.protocol.ap_mode)
+            tables[:, label] = np.where(np.isnan(aps), self._absent(len(units)), aps)
+        return tables
 
     def table_of(self, predictions: NDArray, targets: NDArray) -> NDArray:
         """(K, T) AP of part of the set; NaN where the part has no target.
@@ -173,8 +181,12 @@ class PooledScorer:
         for label, rows in enumerate(self._order):
             for column in range(len(self.columns)):
                 hits = self._hits[label][predictions[rows, column], column]
-                table[label, column] = average_precision(hits, float(num_targets[label]), self.protocol.ap_mode)
+                table[label, column] = average_precision(hits, num_targets[label], self.protocol.ap_mode)
         return table
+
+    def total(self, means: NDArray) -> NDArray:
+        """(...,) mAP from (..., K) AP per class."""
+        return mean_of_rows(means)
 
     def _absent(self, num_predictions: int) -> float:
         rule = self.protocol.absent_class

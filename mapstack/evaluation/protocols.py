@@ -186,9 +186,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _supermapnet("supermapnet_easy_as_published", EASY_M, as_published=True),
         _cmap("cmap", as_published=False),
         _cmap("cmap_as_published", as_published=True),
-        Protocol(
-            "raster_iou", "IoU of drawn lines", kind="raster", thickness_px=3, min_score=0.4, absent_class="nan"
-        ),
+        Protocol("raster_iou", "IoU of drawn lines", kind="raster", thickness_px=3, min_score=0.4, absent_class="nan"),
         Protocol(
             "openlanev2",
             "OpenLane-V2 centerline graph (DET_l, TOP_ll, OLS over the two)",

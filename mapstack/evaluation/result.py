@@ -79,7 +79,9 @@ class Result:
                 if row == label:
                     flat[f"AP_{name}@{threshold_m:g}"] = value
         for name, companion in self.companions.items():
-            flat |= {f"{name.removeprefix(self.protocol.name + '_')}_{key}": v for key, v in companion.metrics().items()}
+            flat |= {
+                f"{name.removeprefix(self.protocol.name + '_')}_{key}": v for key, v in companion.metrics().items()
+            }
         return flat
 
     def to_dict(self) -> dict:

@@ -11,7 +11,7 @@ from .frames import EvaluationSet
 from .pooled import Bins, Detections, PooledScorer, collect
 from .protocols import PROTOCOLS, Protocol, get_protocol
 from .result import APTable, Result
-from .statistics import Scorer, bootstrap, mean_of_rows
+from .statistics import Scorer, bootstrap, summarise
 from .submission import Submission, open_submission
 
 __all__ = ["Options", "evaluate"]
@@ -92,7 +92,7 @@ def _result(
     breakdowns: list[dict],
 ) -> Result:
     table = scorer.table()
-    rows, mean = mean_of_rows(table)
+    *rows, mean = summarise(scorer, table).tolist()
     names = (*scorer.rows, "mAP")
     num_units = int(units[1].max(initial=-1)) + 1
     drawn = bootstrap([scorer], num_units, options.replicates, options.seed)[0]
@@ -105,7 +105,7 @@ def _result(
             {(k, t): float(table[k, c]) for k in range(len(table)) for c, t in enumerate(scorer.columns)},
             frames.classes,
         ),
-        per_class=dict(zip(scorer.rows, rows.tolist(), strict=True)),
+        per_class=dict(zip(scorer.rows, rows, strict=True)),
         num_frames=len(frames.tokens),
         num_targets=counts[0],
         num_predictions=counts[1],
@@ -136,6 +136,5 @@ def _breakdown(scorer: PooledScorer, detections: Detections, kind: str, bins: Bi
     found = {}
     for number, name in enumerate(bins.names(kind)):
         table = scorer.table_of(of_target == number, detections.target_bins[:, column] == number)
-        rows, mean = mean_of_rows(table)
-        found[name] = {**dict(zip(scorer.rows, rows.tolist(), strict=True)), "mAP": mean}
+        found[name] = dict(zip((*scorer.rows, "mAP"), summarise(scorer, table).tolist(), strict=True))
     return found
