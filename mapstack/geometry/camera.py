@@ -54,5 +54,18 @@ def unproject(pixels: Array, depth: Array, intrinsics: Array) -> Array:
     module = np if numpy_input else __import__("torch")
     ones = module.ones_like(pixels[..., :1])
     homogeneous = module.concatenate([pixels, ones], -1)
-    rays = homogeneous @ module.linalg.inv(intrinsics).swapaxes(-1, -2)
+    rays = homogeneous @ _invert_3x3(intrinsics).swapaxes(-1, -2)
     return rays * depth[..., None]
+
+
+def _invert_3x3(matrix: Array) -> Array:
+    """Inverse of (..., 3, 3) by cofactors: unlike ``linalg.inv`` it can be exported to ONNX."""
+    module = np if isinstance(matrix, np.ndarray) else __import__("torch")
+    a, b, c = matrix[..., 0, :], matrix[..., 1, :], matrix[..., 2, :]
+
+    def cross(u: Array, v: Array) -> Array:
+        parts = [u[..., i - 2] * v[..., i - 1] - u[..., i - 1] * v[..., i - 2] for i in range(3)]
+        return module.stack(parts, -1)
+
+    columns = module.stack([cross(b, c), cross(c, a), cross(a, b)], -1)
+    return columns / (a * columns[..., 0]).sum(-1)[..., None, None]

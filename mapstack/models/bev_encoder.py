@@ -60,7 +60,7 @@ class BEVUNet(nn.Module):
         rows, cols = bev.shape[-2:]
         y = torch.linspace(-1, 1, rows, device=bev.device)[:, None].expand(rows, cols)
         x = torch.linspace(-1, 1, cols, device=bev.device)[None].expand(rows, cols)
-        position = torch.stack([x, y]).expand(len(bev), -1, -1, -1).to(bev.dtype)
+        position = torch.stack([x, y]).expand(bev.shape[0], -1, -1, -1).to(bev.dtype)
         level = self.stem(torch.cat([bev, position], 1))
         skips = []
         for i, block in enumerate(self.blocks):

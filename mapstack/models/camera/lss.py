@@ -70,6 +70,7 @@ class LSSEncoder(nn.Module):
         self.backbone = MODELS.build(backbone)
         self.neck = TopDownNeck(self.backbone.out_channels, neck_channels)
         self.register_buffer("depth_bins", torch.arange(*depth_range_m) + depth_range_m[2] / 2, persistent=False)
+        self.far_m = float(self.depth_bins[-1])
         self.bin_m, self.ground_z_m = depth_range_m[2], ground_z_m
         self.head = nn.Sequential(
             Conv2dNormActivation(neck_channels + 1, neck_channels, 3),
@@ -121,7 +122,7 @@ class LSSEncoder(nn.Module):
         down = -(inputs["ego_from_camera"][..., None, 2, :3] * rays).sum(-1)  # metres fallen per metre of depth
         height = inputs["ego_from_camera"][..., 2, 3][..., None] - self.ground_z_m
         depth = height / down.clamp(min=1e-3)
-        return depth.clamp(max=4 * float(self.depth_bins[-1])).unflatten(2, tuple(shape))
+        return depth.clamp(max=4 * self.far_m).unflatten(2, tuple(shape))
 
     def _ground_logits(self, ground: Tensor) -> Tensor:
         """(B, V, D, h, w): a bump at the ground depth, one bin wide near and wider far off."""
@@ -131,7 +132,7 @@ class LSSEncoder(nn.Module):
         return 4.0 * self.prior_scale.exp() * torch.where(ground[:, :, None] > bins[-1] + width, torch.zeros_like(bump), bump)
 
     def _splat(self, depth: Tensor, context: Tensor, points: Tensor) -> Tensor:
-        batch = len(depth)
+        batch = depth.shape[0]
         cells = self.grid.cells(points)  # (B, V, D, h, w, 2)
         # A point above or below the range must not be pooled: an index of -1 is outside every grid.
         z_low, z_high = self.grid.pc_range[2], self.grid.pc_range[5]
