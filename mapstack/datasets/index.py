@@ -19,7 +19,8 @@ __all__ = ["INDEX_VERSION", "Index", "link_frames", "read_index", "write_index"]
 
 INDEX_VERSION = 1
 
-MATRIX = pa.list_(pa.float64(), 16)
+# Not of fixed size, which Parquet cannot read back inside a struct that is null (a frame without LiDAR).
+MATRIX = pa.list_(pa.float64())
 CAMERA = pa.struct(
     [
         ("name", pa.string()),
@@ -27,7 +28,7 @@ CAMERA = pa.struct(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("timestamp_ns", pa.int64()),
-        ("intrinsics", pa.list_(pa.float64(), 9)),
+        ("intrinsics", MATRIX),
         ("ego_from_camera", MATRIX),
     ]
 )

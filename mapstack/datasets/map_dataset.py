@@ -8,8 +8,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mapstack.datasets.index import Index, read_index
+from mapstack.datasets.transforms import VectorizeMap
 from mapstack.errors import DataError
-from mapstack.registry import DATASETS
+from mapstack.registry import DATASETS, TRANSFORMS
 
 __all__ = ["MapDataset", "sample_seed"]
 
@@ -29,6 +30,7 @@ class MapDataset(BaseDataset):
         indices: keep only the first so many frames, or those rows.
         seed: of the augmentation when frames are asked for by a plain int.
         lazy_init: leave the index unread until ``full_init``.
+        metainfo: as MMEngine has it; ``classes`` comes from the pipeline's VectorizeMap.
     """
 
     METAINFO: ClassVar[dict] = {}
@@ -51,12 +53,16 @@ class MapDataset(BaseDataset):
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
-            pipeline=list(pipeline),
+            # built here, in our registry, so that a dataset works outside a Runner and its default scope, too
+            pipeline=[TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline],
             serialize_data=False,  # the rows stay in Arrow, which forked workers share; MMEngine would pickle them
             test_mode=test_mode,
             indices=indices,
             lazy_init=lazy_init,
         )
+        for transform in self.pipeline.transforms:
+            if isinstance(transform, VectorizeMap):  # the metric asks the dataset for its class names
+                self._metainfo.setdefault("classes", transform.classes)
 
     def _join_prefix(self) -> None:
         """Leave ``ann_file`` as it is: the data root is for the files that the index names."""
