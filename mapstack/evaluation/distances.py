@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .matching import SLACK_M
+from .protocols import Protocol
 
 __all__ = ["chamfer_m", "frechet_m", "nearest_target"]
 
@@ -133,20 +134,17 @@ def _chamfer_float32(a: _Single, b: _Single, pairs: NDArray) -> NDArray:
     return distances
 
 
-def _chamfer_decided(points: tuple[NDArray, NDArray], pairs: NDArray, approximate: NDArray, limits: NDArray) -> NDArray:
-    """(R,) Chamfer distances: float32's ``approximate`` ones, exact wherever these could mislead a decision."""
+def _doubtful(points: tuple[NDArray, NDArray], pairs: NDArray, distances: NDArray, limits: NDArray) -> NDArray:
+    """Indices of the pairs whose float32 distance could mislead: near a limit, or nearly as near as another."""
     predictions, targets = points
     largest = max(np.abs(predictions).max(initial=0.0), np.abs(targets).max(initial=0.0))
     doubt_m = 1e-6 * (1.0 + largest)  # float32 keeps 24 bits: the error is below 5e-7 of the largest coordinate
     nearest = np.full(len(predictions), np.inf)
-    np.minimum.at(nearest, pairs[:, 0], approximate)
-    rival = approximate <= nearest[pairs[:, 0]] + 2 * doubt_m
+    np.minimum.at(nearest, pairs[:, 0], distances)
+    rival = distances <= nearest[pairs[:, 0]] + 2 * doubt_m
     contested = np.bincount(pairs[rival, 0], minlength=len(predictions)) > 1
-    borderline = (np.abs(approximate[:, None] - limits) <= doubt_m).any(1)
-    again = np.flatnonzero(rival & (contested[pairs[:, 0]] | borderline))
-    distances = approximate.copy()
-    distances[again] = _in_blocks(chamfer_m, predictions, targets, pairs[again])
-    return distances
+    borderline = (np.abs(distances[:, None] - limits) <= doubt_m).any(1)
+    return np.flatnonzero(rival & (contested[pairs[:, 0]] | borderline))
 
 
 @torch.inference_mode()
@@ -154,10 +152,9 @@ def nearest_target(
     predictions: NDArray,
     targets: NDArray,
     groups: tuple[NDArray, NDArray],
-    thresholds_m: tuple[float, ...],
-    distance: str = "chamfer",
-    directed: bool = False,
+    protocol: Protocol,
     allowed: PairFilter | None = None,
+    scale: NDArray | None = None,
 ) -> tuple[NDArray, NDArray]:
     """Each prediction's nearest target in its own group (frame and class).
 
@@ -165,10 +162,10 @@ def nearest_target(
         predictions: (N, P, D) metres.
         targets: (M, Q, D) metres.
         groups: (N,) and (M,) int64.
-        thresholds_m: the limits that will be asked about; further away than the largest counts as infinite.
-        distance: "chamfer" or "frechet".
-        directed: whether Fréchet compares the given directions only.
+        protocol: the distance and the limits that will be asked about; further away than the largest counts
+            as infinite.
         allowed: optional filter, (R, 2) index pairs to (R,) bool.
+        scale: (M,) in (0, 1], the factor on distances to each target; ones when None.
 
     Returns:
         (N,) int64 index into ``targets`` (the first of equally near ones, 0 where there is none in reach) and
@@ -179,15 +176,19 @@ def nearest_target(
     pairs = _pairs(*groups)
     if not len(pairs):
         return nearest, best
+    scale = np.ones(len(targets)) if scale is None else scale
     single = _Single(predictions), _Single(targets)
-    pairs = _reachable(*single, pairs, max(thresholds_m))
+    pairs = _reachable(*single, pairs, max(protocol.thresholds_m) / scale.min())
     if allowed is not None:
         pairs = pairs[allowed(pairs)]
-    if distance == "chamfer":
-        approximate = _chamfer_float32(*single, pairs)
-        distances = _chamfer_decided((predictions, targets), pairs, approximate, np.array(thresholds_m))
+    if protocol.distance == "chamfer":
+        approximate = _chamfer_float32(*single, pairs) * scale[pairs[:, 1]]
+        again = _doubtful((predictions, targets), pairs, approximate, np.array(protocol.thresholds_m))
+        distances = approximate
+        distances[again] = _in_blocks(chamfer_m, predictions, targets, pairs[again]) * scale[pairs[again, 1]]
     else:
-        distances = _in_blocks(frechet_m if directed else _frechet_either_m, predictions, targets, pairs)
+        measure = frechet_m if protocol.directed else _frechet_either_m
+        distances = _in_blocks(measure, predictions, targets, pairs) * scale[pairs[:, 1]]
     np.minimum.at(best, pairs[:, 0], distances)
     chosen = np.flatnonzero(distances <= best[pairs[:, 0]] + SLACK_M)
     nearest[pairs[chosen[::-1], 0]] = pairs[chosen[::-1], 1]  # backwards, so that the first of equals stays

@@ -1,7 +1,7 @@
 """Predictions joined with targets by token, checked, and handed out in chunks of whole frames in token order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,33 @@ class Side:
     scores: NDArray
     frames: NDArray
     entries: tuple[Entry, ...]
+
+    def where(self, mask: NDArray) -> "Side":
+        """The elements that (N,) bool ``mask`` names."""
+        return replace(
+            self,
+            lines=self.lines.where(mask),
+            labels=self.labels[mask],
+            scores=self.scores[mask],
+            frames=self.frames[mask],
+        )
+
+    def per_element(self, key: str, where: str) -> NDArray:
+        """(N,) int64 of ``key``, a list beside the vectors of every entry; raises where one lacks it.
+
+        Only right before :meth:`where`, which does not touch the entries.
+        """
+        parts = []
+        for entry, count in zip(self.entries, self.counts(), strict=True):
+            values = np.asarray(entry.get(key, ()))
+            if values.shape != (count,) or (count and values.dtype.kind not in "iu"):
+                raise DataError(f"{where}: this protocol needs {key!r}, one whole number for each vector of a frame")
+            parts.append(values.astype(np.int64))
+        return np.concatenate(parts)
+
+    def counts(self) -> list[int]:
+        """Elements of each entry."""
+        return [len(entry["labels"]) for entry in self.entries]
 
 
 @dataclass(frozen=True)

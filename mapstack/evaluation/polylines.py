@@ -34,6 +34,10 @@ class Polylines:
             np.concatenate(counts) if counts else np.zeros(0, np.int64),
         )
 
+    def where(self, mask: NDArray) -> "Polylines":
+        """The polylines that (N,) bool ``mask`` names."""
+        return Polylines(self.vertices[np.repeat(mask, self.counts)], self.counts[mask])
+
     @property
     def starts(self) -> NDArray:
         """(N,) index of each polyline's first vertex."""

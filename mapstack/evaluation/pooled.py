@@ -12,10 +12,10 @@ from .distances import nearest_target
 from .frames import Chunk, EvaluationSet, Side
 from .matching import match_nearest
 from .protocols import Protocol
-from .statistics import mean_of_rows
+from .statistics import mean_of_rows, summarise
 from .workers import in_order
 
-__all__ = ["Bins", "Detections", "PooledScorer", "collect", "match_chunk"]
+__all__ = ["Bins", "Detections", "PooledScorer", "breakdown", "collect", "match_sides"]
 
 
 @dataclass(frozen=True)
@@ -97,33 +97,42 @@ def _buffers_meet(predictions: NDArray, targets: NDArray, width_m: float):
     return meet
 
 
-def match_chunk(protocol: Protocol, chunk: Chunk, num_classes: int, bins: Bins) -> Detections:
+def _closer_when_far(protocol: Protocol, targets: NDArray) -> NDArray | None:
+    """(M,) OpenLane-V2's factor on distances: less by a share per metre between target and ego, at least half."""
+    if not protocol.relax_per_m:
+        return None
+    away_m = np.sqrt((targets**2).sum(-1)).min(1)
+    return np.maximum(0.5, 1.0 - protocol.relax_per_m * away_m)
+
+
+def match_sides(protocol: Protocol, predictions: Side, targets: Side, num_classes: int, bins: Bins) -> Detections:
     """Match the frames of one chunk."""
-    sides = (chunk.predictions, chunk.targets)
-    targets = chunk.targets.lines.simplified(protocol.simplify_targets_m)
-    points = [lines.resampled(protocol.num_points, protocol.keep_sampled) for lines in (sides[0].lines, targets)]
-    groups = tuple(side.frames * num_classes + side.labels for side in sides)
+    simplified = targets.lines.simplified(protocol.simplify_targets_m)
+    points = [lines.resampled(protocol.num_points, protocol.keep_sampled) for lines in (predictions.lines, simplified)]
+    groups = tuple(side.frames * num_classes + side.labels for side in (predictions, targets))
     allowed = _buffers_meet(*points, protocol.buffer_m) if protocol.buffer_m else None
-    nearest, distances = nearest_target(
-        *points, groups, protocol.thresholds_m, protocol.distance, protocol.directed, allowed
-    )
-    hits = match_nearest(nearest, distances, sides[0].scores, protocol.thresholds_m, protocol.inclusive)
+    scale = _closer_when_far(protocol, points[1])
+    nearest, distances = nearest_target(*points, groups, protocol, allowed, scale)
     return Detections(
-        sides[0].scores,
-        sides[0].labels.astype(np.int16),
-        sides[0].frames.astype(np.int32),
-        hits,
+        predictions.scores,
+        predictions.labels.astype(np.int16),
+        predictions.frames.astype(np.int32),
+        match_nearest(nearest, distances, predictions.scores, protocol.thresholds_m, protocol.inclusive),
         nearest,
-        _bins(sides[0], bins),
-        sides[1].labels.astype(np.int16),
-        sides[1].frames.astype(np.int32),
-        _bins(sides[1], bins),
+        _bins(predictions, bins),
+        targets.labels.astype(np.int16),
+        targets.frames.astype(np.int32),
+        _bins(targets, bins),
     )
+
+
+def _match_chunk(chunk: Chunk, protocol: Protocol, num_classes: int, bins: Bins) -> Detections:
+    return match_sides(protocol, chunk.predictions, chunk.targets, num_classes, bins)
 
 
 def collect(protocol: Protocol, frames: EvaluationSet, bins: Bins) -> Detections:
     """Match the whole set, chunk by chunk."""
-    work = partial(match_chunk, protocol, num_classes=len(frames.classes), bins=bins)
+    work = partial(_match_chunk, protocol=protocol, num_classes=len(frames.classes), bins=bins)
     parts = list(in_order(work, frames.chunks(protocol.dim)))
     return Detections.join(parts) if parts else Detections.empty(len(protocol.thresholds_m))
 
@@ -193,3 +202,24 @@ class PooledScorer:
         if rule == "one_if_no_prediction":
             return 0.0 if num_predictions else 1.0
         return 0.0 if rule == "zero" else float("nan")
+
+
+def breakdown(scorer: PooledScorer, detections: Detections, kind: str, bins: Bins) -> dict[str, dict[str, float]]:
+    """AP of each bin: its targets, the predictions that hit one of them, and the misses that lie in it.
+
+    Args:
+        scorer: of the whole set.
+        detections: the same set.
+        kind: "distance" or "length".
+        bins: the edges that ``detections`` were made with.
+    """
+    column = ("distance", "length").index(kind)
+    own = detections.bins[:, column, None]
+    of_target = own
+    if len(detections.target_bins):
+        of_target = np.where(detections.hits, detections.target_bins[detections.nearest, column, None], own)
+    found = {}
+    for number, name in enumerate(bins.names(kind)):
+        table = scorer.table_of(of_target == number, detections.target_bins[:, column] == number)
+        found[name] = dict(zip((*scorer.rows, "mAP"), summarise(scorer, table).tolist(), strict=True))
+    return found

@@ -39,7 +39,7 @@ class Protocol:
         thickness_px: line width in cells, predictions and "raster".
         target_thickness_px: line width of targets for "pixels".
         pc_range_xy: (x_min, y_min, x_max, y_max) metres that "raster" draws.
-        min_score: predictions below it are left out ("tracked" and "raster").
+        min_score: predictions must be above it to count ("tracked" and "raster").
         min_edge_confidence: lane connections above it count ("lane_graph").
         companions: protocols that are always scored along.
     """
@@ -85,13 +85,17 @@ class Protocol:
         lines = [f"protocol {self.name}: {self.source}"]
         if self.kind == "raster":
             x_min, y_min, x_max, y_max = self.pc_range_xy
-            return [
-                *lines,
-                f"IoU per class of lines drawn {self.thickness_px} cells wide on {self.cell_m} m cells over "
-                f"x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g} m, summed over the set",
-                f"predictions with score >= {self.min_score:g}; {ABSENT_WORDS[self.absent_class]}",
-            ]
-        return [*lines, self._points_words(), self._distance_words(), self._matching_words(), self._ap_words()]
+            drawn = f"lines drawn {self.thickness_px} cells wide on {self.cell_m} m cells"
+            area = f"x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g} m"
+            lines.append(f"IoU per class of {drawn} over {area}, cells summed over the set")
+            return [*lines, f"predictions with score > {self.min_score:g}; {ABSENT_WORDS[self.absent_class]}"]
+        lines += [self._points_words(), self._distance_words(), self._matching_words(), self._ap_words()]
+        if self.kind == "lane_graph":
+            lines.append(
+                f"TOP_ll: edges above {self.min_edge_confidence:g} between matched lanes, AP per lane over successors "
+                "and predecessors; unmatched pairs count as wrong. OLS = (DET_l + sqrt(TOP_ll)) / 2, no traffic elements"
+            )
+        return lines
 
     def _points_words(self) -> str:
         if self.distance == "pixels":
@@ -163,6 +167,24 @@ def _cmap(name: str, as_published: bool) -> Protocol:
     )
 
 
+def _openlanev2(name: str, dim: int) -> Protocol:
+    return Protocol(
+        name,
+        f"OpenLane-V2 centerline graph in {dim}-D",
+        kind="lane_graph",
+        distance="frechet",
+        thresholds_m=(1.0, 2.0, 3.0),
+        num_points=11,
+        keep_sampled=True,
+        dim=dim,
+        directed=True,
+        inclusive=False,
+        ap_mode="11",
+        absent_class="one_if_no_prediction",
+        relax_per_m=0.005,
+    )
+
+
 _STREAM = "StreamMapNet / MapTracker"
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -187,21 +209,8 @@ PROTOCOLS: dict[str, Protocol] = {
         _cmap("cmap", as_published=False),
         _cmap("cmap_as_published", as_published=True),
         Protocol("raster_iou", "IoU of drawn lines", kind="raster", thickness_px=3, min_score=0.4, absent_class="nan"),
-        Protocol(
-            "openlanev2",
-            "OpenLane-V2 centerline graph (DET_l, TOP_ll, OLS over the two)",
-            kind="lane_graph",
-            distance="frechet",
-            thresholds_m=(1.0, 2.0, 3.0),
-            num_points=11,
-            keep_sampled=True,
-            dim=3,
-            directed=True,
-            inclusive=False,
-            ap_mode="11",
-            absent_class="one_if_no_prediction",
-            relax_per_m=0.005,
-        ),
+        _openlanev2("openlanev2", dim=3),
+        _openlanev2("openlanev2_2d", dim=2),
     )
 }
 

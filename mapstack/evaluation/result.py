@@ -9,6 +9,8 @@ from .statistics import Scorer
 
 __all__ = ["APTable", "Result"]
 
+HEADLINES = {"raster": "mIoU", "lane_graph": "OLS"}  # what the one number is called; mAP otherwise
+MEASURES = {"raster": "IoU_", "lane_graph": ""}  # before the class's name
 UNSTATED = "not stated by the targets file"
 
 
@@ -44,7 +46,7 @@ class Result:
         by_length: likewise by the element's length.
         ci95: 95 % bootstrap interval by class and of "mAP"; empty for fewer than two units.
         bootstrap: "unit" ("scene" or "frame"), "num_units", "replicates", "seed".
-        values: further numbers of the protocol (DET_l, TOP_ll ...).
+        values: the numbers that belong to no class: mAP (or mIoU; TOP_ll and OLS).
         companions: results of the protocols that are scored along, by name.
         scorer: scores any weighting of the units; for paired comparisons, not part of the JSON.
     """
@@ -72,16 +74,14 @@ class Result:
 
     def metrics(self) -> dict[str, float]:
         """Flat names to numbers, as a training log wants them; NaN where undefined."""
-        flat = {"mAP": self.map, **self.values}
-        for label, name in enumerate(self.classes):
-            flat[f"AP_{name}"] = self.per_class[name]
-            for (row, threshold_m), value in self.ap.items():
-                if row == label:
-                    flat[f"AP_{name}@{threshold_m:g}"] = value
+        measure = MEASURES.get(self.protocol.kind, "AP_")
+        flat = {**self.values, **{f"{measure}{name}": value for name, value in self.per_class.items()}}
+        for (label, threshold_m), value in self.ap.items():
+            if len(self.protocol.thresholds_m) > 1:
+                flat[f"{measure}{self.classes[label]}@{threshold_m:g}"] = value
         for name, companion in self.companions.items():
-            flat |= {
-                f"{name.removeprefix(self.protocol.name + '_')}_{key}": v for key, v in companion.metrics().items()
-            }
+            short = name.removeprefix(f"{self.protocol.name}_")
+            flat |= {f"{short}_{key}": value for key, value in companion.metrics().items()}
         return flat
 
     def to_dict(self) -> dict:

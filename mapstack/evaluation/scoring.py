@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .frames import EvaluationSet
-from .pooled import Bins, Detections, PooledScorer, collect
+from .lane_graph import LaneGraphScorer, collect_lane_graph
+from .per_frame import FrameScorer, collect_per_frame
+from .pooled import Bins, PooledScorer, breakdown, collect
 from .protocols import PROTOCOLS, Protocol, get_protocol
-from .result import APTable, Result
+from .raster import RasterScorer, collect_raster
+from .result import HEADLINES, APTable, Result
 from .statistics import Scorer, bootstrap, summarise
 from .submission import Submission, open_submission
+from .tracked import collect_tracked
 
 __all__ = ["Options", "evaluate"]
 
@@ -70,49 +74,79 @@ def evaluate(
     return result
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What every kind of protocol leaves behind once all frames have gone by."""
+
+    scorer: Scorer
+    classes: tuple[str, ...]
+    counts: tuple[NDArray, NDArray]  # (K,) targets and predictions
+    breakdowns: tuple[dict, dict] = ({}, {})
+
+
+def _score_pooled(protocol: Protocol, frames: EvaluationSet, options: Options) -> _Scored:
+    collected = collect_tracked if protocol.kind == "tracked" else collect
+    detections = collected(protocol, frames, options.bins)
+    scorer = PooledScorer(protocol, frames.classes, detections, frames.units()[1])
+    breakdowns = tuple(breakdown(scorer, detections, kind, options.bins) for kind in ("distance", "length"))
+    counts = tuple(
+        np.bincount(labels, minlength=len(frames.classes)) for labels in (detections.target_labels, detections.labels)
+    )
+    return _Scored(scorer, frames.classes, counts, breakdowns)
+
+
+def _score_per_frame(protocol: Protocol, frames: EvaluationSet, options: Options) -> _Scored:
+    aps, counts = collect_per_frame(protocol, frames)
+    scorer = FrameScorer(frames.classes, protocol.thresholds_m, aps, frames.units()[1])
+    return _Scored(scorer, frames.classes, counts)
+
+
+def _score_raster(protocol: Protocol, frames: EvaluationSet, options: Options) -> _Scored:
+    areas, counts = collect_raster(protocol, frames)
+    return _Scored(RasterScorer(frames.classes, areas, frames.units()[1]), frames.classes, counts)
+
+
+def _score_lane_graph(protocol: Protocol, frames: EvaluationSet, options: Options) -> _Scored:
+    graphs = collect_lane_graph(protocol, frames, options.bins)
+    scorer = LaneGraphScorer(protocol, graphs, frames.units()[1])
+    counts = np.array([len(graphs.detections.target_labels)]), np.array([len(graphs.detections.labels)])
+    return _Scored(scorer, scorer.rows[:1], counts)
+
+
+KINDS = {
+    "pooled": _score_pooled,
+    "tracked": _score_pooled,
+    "per_frame": _score_per_frame,
+    "raster": _score_raster,
+    "lane_graph": _score_lane_graph,
+}
+
+
 def _evaluate_one(protocol: Protocol, frames: EvaluationSet, options: Options) -> Result:
-    detections = collect(protocol, frames, options.bins)
-    unit, units = frames.units()
-    scorer = PooledScorer(protocol, frames.classes, detections, units)
-    counts = [
-        dict(zip(frames.classes, np.bincount(labels, minlength=len(frames.classes)).tolist(), strict=True))
-        for labels in (detections.target_labels, detections.labels)
-    ]
-    breakdowns = [_breakdown(scorer, detections, kind, options.bins) for kind in ("distance", "length")]
-    return _result(protocol, frames, scorer, counts, (unit, units), options, breakdowns)
-
-
-def _result(
-    protocol: Protocol,
-    frames: EvaluationSet,
-    scorer: Scorer,
-    counts: list[dict[str, int]],
-    units: tuple[str, NDArray],
-    options: Options,
-    breakdowns: list[dict],
-) -> Result:
+    scored = KINDS[protocol.kind](protocol, frames, options)
+    scorer, classes = scored.scorer, scored.classes
     table = scorer.table()
-    *rows, mean = summarise(scorer, table).tolist()
-    names = (*scorer.rows, "mAP")
-    num_units = int(units[1].max(initial=-1)) + 1
+    names = (*scorer.rows, HEADLINES.get(protocol.kind, "mAP"))
+    values = dict(zip(names, summarise(scorer, table).tolist(), strict=True))
+    unit, units = frames.units()
+    num_units = int(units.max(initial=-1)) + 1
     drawn = bootstrap([scorer], num_units, options.replicates, options.seed)[0]
+    numbers = {(k, t): float(table[k, c]) for k in range(len(classes)) for c, t in enumerate(scorer.columns)}
     return Result(
         protocol=protocol,
-        classes=frames.classes,
+        classes=classes,
         rules=frames.rules,
-        map=mean,
-        ap=APTable(
-            {(k, t): float(table[k, c]) for k in range(len(table)) for c, t in enumerate(scorer.columns)},
-            frames.classes,
-        ),
-        per_class=dict(zip(scorer.rows, rows, strict=True)),
+        map=values[names[-1]],
+        ap=APTable(numbers, classes),
+        per_class={name: values[name] for name in classes},
         num_frames=len(frames.tokens),
-        num_targets=counts[0],
-        num_predictions=counts[1],
-        by_distance=breakdowns[0],
-        by_length=breakdowns[1],
+        num_targets=dict(zip(classes, scored.counts[0].tolist(), strict=True)),
+        num_predictions=dict(zip(classes, scored.counts[1].tolist(), strict=True)),
+        by_distance=scored.breakdowns[0],
+        by_length=scored.breakdowns[1],
         ci95=_interval(names, drawn),
-        bootstrap={"unit": units[0], "num_units": num_units, "replicates": len(drawn), "seed": options.seed},
+        bootstrap={"unit": unit, "num_units": num_units, "replicates": len(drawn), "seed": options.seed},
+        values={name: values[name] for name in names if name not in classes},
         scorer=scorer,
     )
 
@@ -124,17 +158,3 @@ def _interval(names: tuple[str, ...], drawn: NDArray) -> dict[str, tuple[float, 
         for column, name in enumerate(names)
         if len(drawn) and not np.isnan(drawn[:, column]).all()
     }
-
-
-def _breakdown(scorer: PooledScorer, detections: Detections, kind: str, bins: Bins) -> dict[str, dict[str, float]]:
-    """AP of each bin: its targets, the predictions that hit one of them, and the misses that lie in it."""
-    column = ("distance", "length").index(kind)
-    own = detections.bins[:, column, None]
-    of_target = own
-    if len(detections.target_bins):
-        of_target = np.where(detections.hits, detections.target_bins[detections.nearest, column, None], own)
-    found = {}
-    for number, name in enumerate(bins.names(kind)):
-        table = scorer.table_of(of_target == number, detections.target_bins[:, column] == number)
-        found[name] = dict(zip((*scorer.rows, "mAP"), summarise(scorer, table).tolist(), strict=True))
-    return found

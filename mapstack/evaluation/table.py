@@ -28,16 +28,17 @@ def _interval(result: "Result", name: str) -> str:
 
 
 def _main_rows(result: "Result") -> list[list[str]]:
-    thresholds = sorted({threshold_m for _, threshold_m in result.ap})
-    measure = "IoU" if result.protocol.kind == "raster" else "AP"
+    raster = result.protocol.kind == "raster"
+    thresholds = [] if raster else sorted({threshold_m for _, threshold_m in result.ap})
+    measure = "IoU" if raster else "AP"
     header = ["class", "targets", "predictions", *(f"AP@{t:g}" for t in thresholds), measure, "95 % interval"]
     rows = [header]
     for label, name in enumerate(result.classes):
         values = [_figure(result.ap.get((label, threshold_m))) for threshold_m in thresholds]
         counts = [str(result.num_targets[name]), str(result.num_predictions[name])]
         rows.append([name, *counts, *values, _figure(result.per_class[name]), _interval(result, name)])
-    mean = {"raster": "mIoU", "lane_graph": "OLS"}.get(result.protocol.kind, "mAP")
-    rows.append([mean, "", "", *("" for _ in thresholds), _figure(result.map), _interval(result, "mAP")])
+    for name, value in result.values.items():
+        rows.append([name, "", "", *("" for _ in thresholds), _figure(value), _interval(result, name)])
     return rows
 
 
@@ -52,8 +53,6 @@ def _breakdown(title: str, bins: dict[str, dict[str, float]]) -> list[str]:
 def render(result: "Result") -> str:
     """The printed form of a result."""
     lines = [f"{result.protocol.name} on {result.num_frames} frames", *rows_to_text(_main_rows(result))]
-    if result.values:
-        lines.append("  ".join(f"{name} {_figure(value)}" for name, value in result.values.items()))
     lines += _breakdown("distance to ego", result.by_distance)
     lines += _breakdown("element length", result.by_length)
     lines += ["", *result.protocol.describe()]
