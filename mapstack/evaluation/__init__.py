@@ -1,5 +1,6 @@
 """Scores of vector maps: pure functions per protocol, one :func:`evaluate`, and a thin MMEngine metric."""
 
+from .comparison import compare, render_comparison
 from .map_metric import MapMetric
 from .pooled import Bins
 from .protocols import PROTOCOLS, Protocol
@@ -14,7 +15,9 @@ __all__ = [
     "Options",
     "Protocol",
     "Result",
+    "compare",
     "evaluate",
     "open_submission",
+    "render_comparison",
     "write_submission",
 ]

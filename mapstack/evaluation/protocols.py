@@ -93,7 +93,7 @@ class Protocol:
         if self.kind == "lane_graph":
             lines.append(
                 f"TOP_ll: edges above {self.min_edge_confidence:g} between matched lanes, AP per lane over successors "
-                "and predecessors; unmatched pairs count as wrong. OLS = (DET_l + sqrt(TOP_ll)) / 2, no traffic elements"
+                "and predecessors, unmatched pairs are wrong; OLS = (DET_l + sqrt(TOP_ll)) / 2, no traffic elements"
             )
         return lines
 

@@ -77,7 +77,7 @@ class Result:
         measure = MEASURES.get(self.protocol.kind, "AP_")
         flat = {**self.values, **{f"{measure}{name}": value for name, value in self.per_class.items()}}
         for (label, threshold_m), value in self.ap.items():
-            if len(self.protocol.thresholds_m) > 1:
+            if self.protocol.kind != "raster":
                 flat[f"{measure}{self.classes[label]}@{threshold_m:g}"] = value
         for name, companion in self.companions.items():
             short = name.removeprefix(f"{self.protocol.name}_")
