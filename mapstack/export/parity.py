@@ -1,0 +1,96 @@
+"""Does ONNX Runtime compute what PyTorch computes?"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from mapstack.errors import ExportError
+
+from .runtime import MapRuntime
+
+__all__ = ["POINT_TOLERANCE_M", "SCORE_TOLERANCE", "Parity", "check_parity", "measure_parity"]
+
+POINT_TOLERANCE_M = 1e-3
+SCORE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The largest difference over all frames and queries.
+
+    Args:
+        num_frames: compared.
+        point_error_m: of a coordinate, metres.
+        score_error: of a score.
+    """
+
+    num_frames: int
+    point_error_m: float
+    score_error: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether both stay within the tolerances (not-a-number does not)."""
+        return self.point_error_m <= POINT_TOLERANCE_M and self.score_error <= SCORE_TOLERANCE
+
+
+def _frame_errors(
+    scores: NDArray, points: NDArray, other_scores: NDArray, other_points: NDArray
+) -> tuple[float, float]:
+    """Largest difference of points and of scores between two answers of Q queries, whatever their order.
+
+    Queries chosen by a top-k may change places where two candidates score the same to the last bit, so queries are
+    paired first.
+    """
+    point_gaps = np.abs(points[:, None] - other_points[None]).max(axis=(2, 3))  # (Q, Q)
+    score_gaps = np.abs(scores[:, None] - other_scores[None]).max(axis=2)
+    cost = point_gaps / POINT_TOLERANCE_M + score_gaps / SCORE_TOLERANCE
+    if not np.isfinite(cost).all():
+        return float("nan"), float("nan")
+    rows, cols = linear_sum_assignment(cost)
+    return float(point_gaps[rows, cols].max(initial=0)), float(score_gaps[rows, cols].max(initial=0))
+
+
+def measure_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Parity:
+    """Run both on every batch and keep the largest differences.
+
+    Args:
+        model: the :class:`mapstack.export.exporter.Exportable` module, in eval mode.
+        path: its ONNX file.
+        batches: what its ``export_inputs`` returned, of any batch size and number of points.
+    """
+    runtime = MapRuntime(path)
+    num_frames, errors = 0, [(0.0, 0.0)]
+    for tensors in batches:
+        with torch.no_grad():
+            scores, points = (tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors))
+        answer = runtime.run({name: tensor.cpu().numpy() for name, tensor in tensors.items()})
+        for frame in zip(scores, points, answer["scores"], answer["polylines"], strict=True):
+            errors.append(_frame_errors(*frame))
+            num_frames += 1
+    point_error_m, score_error = np.max(errors, axis=0)
+    return Parity(num_frames, float(point_error_m), float(score_error))
+
+
+def check_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Parity:
+    """As :func:`measure_parity`.
+
+    Raises:
+        ExportError: the two disagree by more than the tolerances, or no frame was compared.
+    """
+    parity = measure_parity(model, path, batches)
+    if parity.num_frames == 0:
+        raise ExportError(f"{path}: no frame was compared; give at least one batch")
+    if not parity.holds:
+        raise ExportError(
+            f"{path}: {type(model).__name__} in ONNX Runtime differs from PyTorch by {parity.point_error_m:.3g} m and "
+            f"{parity.score_error:.3g} in score over {parity.num_frames} frames; {POINT_TOLERANCE_M:g} m and "
+            f"{SCORE_TOLERANCE:g} are allowed"
+        )
+    return parity

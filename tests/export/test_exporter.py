@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mapstack.errors import ExportError
+from mapstack.export.exporter import OPSET, export_onnx
+from mapstack.export.parity import check_parity, measure_parity
+
+from .conftest import METADATA, stand_in_inputs
+from .models import BROKEN_PARTS, Broken, StandIn
+
+
+@pytest.mark.parametrize(("batch", "num_points"), [(1, 1), (1, 300), (2, 50), (3, 7), (2, 0)])
+def test_onnx_runtime_agrees_at_any_batch_and_number_of_points(
+    stand_in: StandIn, onnx_path: Path, batch: int, num_points: int
+) -> None:
+    parity = check_parity(stand_in, onnx_path, [stand_in_inputs(batch, num_points, seed=batch + num_points)])
+    assert parity.num_frames == batch and parity.point_error_m < 1e-4 and parity.score_error < 1e-5
+
+
+def test_the_file_is_one_named_dynamic_graph(onnx_path: Path) -> None:
+    model = onnx.load(onnx_path)
+    shapes = {
+        node.name: [axis.dim_param or axis.dim_value for axis in node.type.tensor_type.shape.dim]
+        for node in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes["points"] == ["num_points", 5] and shapes["pose"] == ["batch", 2, 3]
+    assert shapes["scores"] == ["batch", 5, 3] and shapes["polylines"] == ["batch", 5, 4, 2]
+    assert {item.domain: item.version for item in model.opset_import}[""] >= OPSET >= 18
+    assert [file.name for file in onnx_path.parent.iterdir()] == [onnx_path.name]  # no weights beside it, no leftovers
+
+
+@pytest.mark.parametrize("kind", BROKEN_PARTS)
+def test_what_cannot_be_exported_is_named_and_nothing_is_written(kind: str, tmp_path: Path) -> None:
+    model = Broken(kind).eval()
+    with pytest.raises(ExportError, match=rf"parts\.bad \({BROKEN_PARTS[kind].__name__}\)"):
+        export_onnx(model, {"pose": torch.rand(2, 4, 4)}, tmp_path / "model.onnx", METADATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_example_that_would_freeze_an_axis_is_refused(stand_in: StandIn, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="'pose'"):
+        export_onnx(stand_in, stand_in_inputs(1, 50), tmp_path / "model.onnx", METADATA)
+    with pytest.raises(ExportError, match="training mode"):
+        export_onnx(StandIn(), stand_in_inputs(2, 50), tmp_path / "model.onnx", METADATA)
+
+
+def test_other_weights_are_found_out(onnx_path: Path) -> None:
+    torch.manual_seed(1)
+    with pytest.raises(ExportError, match=r"StandIn in ONNX Runtime differs .* 2 frames"):
+        check_parity(StandIn().eval(), onnx_path, [stand_in_inputs(2, 50)])
+    with pytest.raises(ExportError, match="no frame"):
+        check_parity(StandIn().eval(), onnx_path, [])
+
+
+class _Shuffled(nn.Module):
+    """The same answer with its queries in another order, or not a number."""
+
+    def __init__(self, model: StandIn, spoil: bool) -> None:
+        super().__init__()
+        self.model, self.spoil = model, spoil
+
+    def forward_export(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
+        scores, points = self.model.forward_export(**tensors)
+        return scores.flip(1), torch.full_like(points, torch.nan) if self.spoil else points.flip(1)
+
+
+def test_the_order_of_queries_does_not_count_but_a_nan_does(stand_in: StandIn, onnx_path: Path) -> None:
+    assert measure_parity(_Shuffled(stand_in, spoil=False), onnx_path, [stand_in_inputs(2, 50)]).holds
+    assert not measure_parity(_Shuffled(stand_in, spoil=True), onnx_path, [stand_in_inputs(2, 50)]).holds
