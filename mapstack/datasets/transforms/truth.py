@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from mapstack.errors import ConfigError, DataError
 from mapstack.geometry.grid import BEVGrid
-from mapstack.geometry.polyline import length_m
 from mapstack.geometry.se3 import make_transform, planar_pose, rotation_z
-from mapstack.maps import VectorMap, load_map
+from mapstack.maps import CROSSING_RULES, DIVIDER_RULES, VectorMap, load_map
 from mapstack.maps.patch import CLASSES, DIRECTED_CLASSES, MapPatch
 from mapstack.maps.raster import draw
 from mapstack.registry import TRANSFORMS
@@ -40,8 +39,10 @@ class VectorizeMap:
         grid: ``pc_range`` and ``cell_m`` of :class:`BEVGrid`.
         classes: names in label order.
         divider_rule: which lines are dividers, see docs/GROUND_TRUTH.md.
+        crossing_rule: how crossings are joined, same place.
         num_points: points per element for training; the exact vertices are kept beside them.
         min_length_m: shorter elements are left out; 0 keeps all, as the field does.
+        inset_m: boundaries and crossings are cut this far inside the border; MapTR's is 0.2.
         optional: a frame without a map passes without ``gt`` instead of raising (recordings of one's own).
     """
 
@@ -50,8 +51,10 @@ class VectorizeMap:
         grid: dict,
         classes: Sequence[str] = CLASSES[:3],
         divider_rule: str = "maptrv2",
+        crossing_rule: str = "parallel",
         num_points: int = 20,
         min_length_m: float = 0.0,
+        inset_m: float = 0.0,
         optional: bool = False,
     ) -> None:
         unknown = set(classes) - set(CLASSES)
@@ -59,8 +62,13 @@ class VectorizeMap:
             raise ConfigError(f"classes {sorted(unknown)} are unknown; choose from {CLASSES}")
         self.grid = BEVGrid(**grid)
         self.classes = tuple(classes)
-        self.divider_rule, self.num_points = divider_rule, num_points
-        self.min_length_m, self.optional = min_length_m, optional
+        self.divider_rule, self.crossing_rule, self.num_points = divider_rule, crossing_rule, num_points
+        self.min_length_m, self.inset_m, self.optional = min_length_m, inset_m, optional
+        if divider_rule not in DIVIDER_RULES or crossing_rule not in CROSSING_RULES:
+            raise ConfigError(
+                f"divider_rule {divider_rule!r} must be one of {', '.join(DIVIDER_RULES)}, crossing_rule "
+                f"{crossing_rule!r} one of {', '.join(CROSSING_RULES)}; see docs/GROUND_TRUTH.md"
+            )
 
     def __call__(self, results: dict) -> dict:
         """Cut and resample."""
@@ -88,10 +96,17 @@ class VectorizeMap:
         grid = self.grid
         if scale != 1.0:  # what the scaled patch shows is a smaller or larger piece of ground
             grid = BEVGrid(tuple(value / scale for value in grid.pc_range), grid.cell_m / scale)
-        patch = vector_map.crop(world_from_aug, grid, classes=self.classes, divider_rule=self.divider_rule)
+        patch = vector_map.crop(
+            world_from_aug,
+            grid,
+            classes=self.classes,
+            divider_rule=self.divider_rule,
+            crossing_rule=self.crossing_rule,
+            inset_m=self.inset_m / scale,
+            min_length_m=self.min_length_m / scale,
+        )
         rules = {**patch.rules, "origin": results.get("origin", "ego")}
-        patch = reflect_and_scale(replace(patch, rules=rules), reflect, scale)
-        return drop_short(patch, self.min_length_m)
+        return reflect_and_scale(replace(patch, rules=rules), reflect, scale)
 
     def _check_symmetry(self, reflect: NDArray) -> None:
         x_min, y_min, x_max, y_max = self.grid.box_xy
@@ -116,15 +131,6 @@ def reflect_and_scale(patch: MapPatch, reflect: NDArray, scale: float) -> MapPat
         moved = line * factor[: line.shape[1]]
         vertices.append(moved[::-1] if turn and patch.classes[label] not in DIRECTED_CLASSES else moved)
     return replace(patch, vertices=vertices)
-
-
-def drop_short(patch: MapPatch, min_length_m: float) -> MapPatch:
-    """Leave out elements shorter than ``min_length_m``."""
-    if min_length_m <= 0:
-        return patch
-    keep = np.array([length_m(line) >= min_length_m for line in patch.vertices], dtype=bool)
-    vertices = [line for line, kept in zip(patch.vertices, keep, strict=True) if kept]
-    return replace(patch, vertices=vertices, labels=patch.labels[keep], closed=patch.closed[keep])
 
 
 @TRANSFORMS.register_module()
