@@ -3,7 +3,15 @@
 Every message names what was wrong (file, token, column), and the command or edit that mends it.
 """
 
-__all__ = ["BackendUnavailable", "ConfigError", "DataError", "ExportError", "IndexVersionError", "MapstackError"]
+__all__ = [
+    "BackendUnavailable",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "IndexVersionError",
+    "MapstackError",
+    "TrainingDiverged",
+]
 
 
 class MapstackError(Exception):
@@ -28,3 +36,7 @@ class BackendUnavailable(MapstackError, RuntimeError):
 
 class ExportError(MapstackError, RuntimeError):
     """A model cannot be exported, or its export disagrees with PyTorch; the message names the module."""
+
+
+class TrainingDiverged(MapstackError, RuntimeError):
+    """A loss is no longer a finite number; the message names the frames and the loss."""

@@ -6,7 +6,20 @@
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-__all__ = ["DATASETS", "DATA_SAMPLERS", "HOOKS", "LOOPS", "METRICS", "MODELS", "TASK_UTILS", "TRANSFORMS"]
+__all__ = [
+    "DATASETS",
+    "DATA_SAMPLERS",
+    "HOOKS",
+    "LOG_PROCESSORS",
+    "LOOPS",
+    "METRICS",
+    "MODELS",
+    "OPTIM_WRAPPERS",
+    "OPTIM_WRAPPER_CONSTRUCTORS",
+    "RUNNERS",
+    "TASK_UTILS",
+    "TRANSFORMS",
+]
 
 
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
@@ -21,3 +34,21 @@ TRANSFORMS = _child("transform", mmengine_registry.TRANSFORMS, "mapstack.dataset
 METRICS = _child("metric", mmengine_registry.METRICS, "mapstack.evaluation")
 HOOKS = _child("hook", mmengine_registry.HOOKS, "mapstack.engine")
 LOOPS = _child("loop", mmengine_registry.LOOPS, "mapstack.engine")
+LOG_PROCESSORS = _child("log processor", mmengine_registry.LOG_PROCESSORS, "mapstack.engine")
+OPTIM_WRAPPERS = _child("optimizer wrapper", mmengine_registry.OPTIM_WRAPPERS, "mapstack.engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, "mapstack.engine"
+)
+RUNNERS = _child("runner", mmengine_registry.RUNNERS, "mapstack.engine")
+# We register nothing in these; without a child of our scope MMEngine warns at every look-up.
+for _parent in (
+    mmengine_registry.EVALUATOR,
+    mmengine_registry.FUNCTIONS,
+    mmengine_registry.MODEL_WRAPPERS,
+    mmengine_registry.OPTIMIZERS,
+    mmengine_registry.PARAM_SCHEDULERS,
+    mmengine_registry.VISBACKENDS,
+    mmengine_registry.VISUALIZERS,
+    mmengine_registry.WEIGHT_INITIALIZERS,
+):
+    _child(_parent.name, _parent)
