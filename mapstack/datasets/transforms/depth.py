@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstack.errors import ConfigError
-from mapstack.geometry.camera import project
-from mapstack.geometry.se3 import invert, transform_points
+from mapstack.geometry.se3 import invert
 from mapstack.registry import TRANSFORMS
 
 __all__ = ["LidarDepth", "nearest_depth"]
@@ -37,39 +36,38 @@ class LidarDepth:
         if height % self.stride or width % self.stride:
             raise ConfigError(f"stride {self.stride} does not divide the image size {height}x{width}")
         points = results["points"] if self.keep_points else results.pop("points")
-        recent = points[points[:, 4] <= self.max_lag_s, :3]
-        camera_from_ego = invert(results["ego_from_camera"])
-        shape = (height // self.stride, width // self.stride)
-        results["depth"] = np.stack(
-            [
-                nearest_depth(transform_points(transform.astype(np.float32), recent), intrinsics, self.stride, shape)
-                if valid
-                else np.zeros(shape, np.float32)
-                for transform, intrinsics, valid in zip(
-                    camera_from_ego, results["intrinsics"].astype(np.float32), results["camera_valid"], strict=True
-                )
-            ]
+        results["depth"] = nearest_depth(
+            points[points[:, 4] <= self.max_lag_s, :3],
+            results["intrinsics"] @ invert(results["ego_from_camera"])[:, :3],
+            self.stride,
+            (height // self.stride, width // self.stride),
         )
+        results["depth"][~results["camera_valid"]] = 0.0
         return results
 
 
-def nearest_depth(points_camera: NDArray, intrinsics: NDArray, stride: int, shape: tuple[int, int]) -> NDArray:
-    """Depth image of cells.
+def nearest_depth(points: NDArray, image_from_ego: NDArray, stride: int, shape: tuple[int, int]) -> NDArray:
+    """Depth images of cells for all cameras at once.
 
     Args:
-        points_camera: (M, 3) camera metres.
-        intrinsics: (3, 3).
+        points: (M, 3) ego metres.
+        image_from_ego: (V, 3, 4), intrinsics times ``camera_from_ego``.
         stride: pixels per cell.
         shape: (rows, cols) of cells.
 
     Returns:
-        (rows, cols) float32 metres, 0 where no point fell.
+        (V, rows, cols) float32 metres, 0 where no point fell.
     """
-    points_camera = points_camera[points_camera[:, 2] > MIN_DEPTH_M]
-    pixels, depth = project(points_camera, intrinsics)
-    cells = np.floor((pixels + 0.5) / stride).astype(np.int64)  # a pixel spans half a unit about its whole coordinate
-    inside = ((cells >= 0) & (cells < (shape[1], shape[0]))).all(axis=1)
-    cells, depth = cells[inside], depth[inside]
-    nearest = np.full(shape[0] * shape[1], np.inf, np.float32)
-    np.minimum.at(nearest, cells[:, 1] * shape[1] + cells[:, 0], depth.astype(np.float32))
-    return np.where(np.isfinite(nearest), nearest, 0.0).astype(np.float32).reshape(shape)
+    rows, cols = shape
+    views = len(image_from_ego)
+    matrix = image_from_ego.transpose(1, 0, 2).reshape(3 * views, 4).astype(np.float32)
+    u, v, depth = (matrix[:, :3] @ points.T + matrix[:, 3:]).reshape(3, views, -1)
+    seen_view, seen = np.nonzero(depth > MIN_DEPTH_M)
+    u, v, depth = u[seen_view, seen], v[seen_view, seen], depth[seen_view, seen]
+    # A pixel spans half a unit about its whole coordinate, so cell 0 begins at -0.5.
+    col, row = np.floor((u / depth + 0.5) / stride), np.floor((v / depth + 0.5) / stride)
+    inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
+    cell = (seen_view[inside] * rows + row[inside].astype(np.int64)) * cols + col[inside].astype(np.int64)
+    nearest = np.full(views * rows * cols, np.inf, np.float32)
+    np.minimum.at(nearest, cell, depth[inside])
+    return np.where(np.isfinite(nearest), nearest, np.float32(0.0)).reshape(views, rows, cols)
