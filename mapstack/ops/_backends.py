@@ -1,17 +1,25 @@
-"""Choose an implementation of an op; nothing is imported or compiled until it is asked for."""
+"""Choose an implementation of an op; nothing is compiled until it is asked for."""
 
-from collections.abc import Callable
+import os
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 
 import torch
 
 from ..errors import BackendUnavailable
+from . import _build
 
-__all__ = ["ORDER", "Backends", "available_backends", "obstacle", "pick"]
+__all__ = ["ORDER", "Backends", "available_backends", "cuda_recipe", "obstacle", "pick"]
 
-ORDER = ("torch", "reference")
-"""What "auto" tries, best first."""
+ORDER = ("cuda", "triton", "cpu", "torch", "reference")
+"""What "auto" tries, best first; it takes none whose device is not the tensors'."""
+
+OPS = {"bev_pool": ORDER, "voxelize": ("reference",), "deform_attn": ("reference",)}
+
+_modules: dict[str, ModuleType] = {}  # a plain dict: torch.compile can read it, and not import a module
+_warned: set[str] = set()
 
 
 class Backends(tuple):
@@ -30,10 +38,28 @@ class Backends(tuple):
         return f"Backends({', '.join(self)}{reasons})"
 
 
+def cuda_recipe(device: torch.device) -> _build.Recipe:
+    """The CUDA library for this GPU: the one for every architecture if it was built ahead, else for this one."""
+    full = _build.recipe("cuda")
+    major, minor = torch.cuda.get_device_capability(device)
+    return full if _build.find(full) else _build.recipe("cuda", (f"{major}{minor}",))
+
+
 def obstacle(op: str, backend: str, device: torch.device) -> str | None:
-    """Say why ``backend`` cannot run ``op`` on ``device``, or None if it can."""
-    if find_spec(f"mapstack.ops.{op}.{backend}") is None:
+    """Say why ``backend`` cannot run ``op`` on ``device``, or None if it can; compiles nothing."""
+    if backend not in OPS[op]:
         return f"{op} has no {backend} backend"
+    if backend == "cpu":
+        return f"the tensors are on {device}" if device.type != "cpu" else _build.obstacle(_build.recipe("cpu"))
+    if backend == "cuda":
+        if not torch.cuda.is_available():
+            return "PyTorch sees no CUDA device (torch.cuda.is_available() is False)"
+        return f"the tensors are on {device}" if device.type != "cuda" else _build.obstacle(cuda_recipe(device))
+    if backend == "triton":
+        if find_spec("triton") is None:
+            return "triton is not installed (pip install triton)"
+        if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+            return f"the tensors are on {device}; set TRITON_INTERPRET=1 before importing triton to try it on a CPU"
     return None
 
 
@@ -47,21 +73,68 @@ def available_backends(op: str, device: torch.device | str = "cpu") -> Backends:
     Returns:
         A tuple of names, best first; its ``obstacles`` maps every other backend to the reason.
     """
-    reasons = {name: obstacle(op, name, torch.device(device)) for name in ORDER}
+    if op not in OPS:
+        raise ValueError(f"unknown op {op!r}; choose one of {tuple(OPS)}")
+    reasons = {name: obstacle(op, name, torch.device(device)) for name in OPS[op]}
     return Backends(
         tuple(name for name, reason in reasons.items() if reason is None),
         {name: reason for name, reason in reasons.items() if reason is not None},
     )
 
 
-def pick(op: str, backend: str, device: torch.device, function: str) -> Callable[..., torch.Tensor]:
-    """Return the implementation, or raise with the reason; never fall back from a named backend."""
-    name = backend
+def _prepare(backend: str, device: torch.device) -> None:
+    """Build and open what the backend needs, or raise BackendUnavailable."""
+    if backend == "cpu":
+        _build.load(_build.recipe("cpu"))
+    elif backend == "cuda":
+        _build.load(cuda_recipe(device))
+
+
+def _best(op: str, device: torch.device) -> str:
+    """The first backend that is ready; one warning for each that ought to be and is not."""
+    for name in OPS[op]:
+        if name == "triton" and device.type != "cuda":
+            continue  # the interpreter is for tests: nobody wants it unasked
+        if reason := obstacle(op, name, device):
+            if name != device.type:
+                continue
+        else:
+            try:
+                _prepare(name, device)
+                return name
+            except BackendUnavailable as error:
+                reason = str(error)
+        if name not in _warned:
+            _warned.add(name)
+            warnings.warn(f"{op}: the {name} backend cannot run, a slower one takes its place: {reason}", stacklevel=4)
+    raise BackendUnavailable(f"{op}: no backend runs on {device}")  # the reference always does
+
+
+@torch.compiler.assume_constant_result
+def _resolve(op: str, backend: str, device: torch.device) -> str:
+    name = _choose(op, backend, device)
+    module = f"mapstack.ops.{op}.{name}"
+    if module not in _modules:
+        _modules[module] = import_module(module)
+    return name
+
+
+def _choose(op: str, backend: str, device: torch.device) -> str:
     if backend == "auto":
-        # ONNX knows no custom op, and the reference is the form that it runs
-        name = "reference" if torch.onnx.is_in_onnx_export() else available_backends(op, device)[0]
-    elif backend not in ORDER:
-        raise ValueError(f"unknown backend {backend!r} for {op}; choose auto or one of {ORDER}")
-    elif reason := obstacle(op, backend, device):
+        # ONNX knows no custom op; the reference is the form that its runtime can run
+        return "reference" if torch.onnx.is_in_onnx_export() else _best(op, device)
+    if backend not in ORDER:
+        raise ValueError(f"unknown backend {backend!r} for {op}; choose auto or one of {OPS[op]}")
+    if reason := obstacle(op, backend, device):
         raise BackendUnavailable(f"{op}: backend {backend!r} cannot run on {device}: {reason}")
-    return getattr(import_module(f"mapstack.ops.{op}.{name}"), function)
+    _prepare(backend, device)
+    return backend
+
+
+def pick(op: str, backend: str, device: torch.device) -> ModuleType:
+    """Return the module that implements ``op``; never fall back from a named backend.
+
+    Raises:
+        BackendUnavailable: ``backend`` was named and cannot run on ``device``.
+    """
+    return _modules[f"mapstack.ops.{op}.{_resolve(op, backend, device)}"]

@@ -28,7 +28,7 @@ def bev_pool(feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int], bac
     """
     if feats.ndim != 2 or cells.shape != (feats.shape[0], 3):
         raise ValueError(f"bev_pool wants (M, C) and (M, 3), got {tuple(feats.shape)} and {tuple(cells.shape)}")
-    return pick("bev_pool", backend, feats.device, "bev_pool")(feats, cells, grid_shape)
+    return pick("bev_pool", backend, feats.device).bev_pool(feats, cells, grid_shape)
 
 
 def bev_pool_depth(depth: Tensor, context: Tensor, plan: BEVPoolPlan, backend: str = "auto") -> Tensor:
@@ -58,4 +58,4 @@ def bev_pool_depth(depth: Tensor, context: Tensor, plan: BEVPoolPlan, backend: s
             f"bev_pool_depth: depth on {depth.device}, context on {context.device}, plan on {plan.cell_ids.device}; "
             "move the plan with plan.to(device)"
         )
-    return pick("bev_pool", backend, depth.device, "bev_pool_depth")(depth, context, plan)
+    return pick("bev_pool", backend, depth.device).bev_pool_depth(depth, context, plan)

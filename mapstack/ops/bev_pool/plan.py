@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["BEVPoolPlan", "BEVPoolPlanCache", "SortedPoints", "flat_cell_ids", "round_cells"]
+__all__ = [
+    "BEVPoolPlan",
+    "BEVPoolPlanCache",
+    "SortedPoints",
+    "feature_rows",
+    "flat_cell_ids",
+    "round_cells",
+    "sort_by_torch",
+]
 
 ROUNDINGS = ("floor", "truncate")
 
@@ -51,15 +58,23 @@ def flat_cell_ids(cells: Tensor, grid_shape: tuple[int, int, int]) -> Tensor:
     return torch.where(inside, ids, batch * height * width)
 
 
-class SortedPoints(NamedTuple):
-    """The K frustum points that lie inside the grid, cell by cell.
+def feature_rows(context: Tensor) -> Tensor:
+    """Lay (B, V, C, H, W) features out as (B * V * W * H, C) rows, column by column.
 
-    ``depth_ids`` (K,) int32, flat index into the depth; ``pixel_ids`` (K,) int32, flat index into the
-    (B * V * H * W) feature rows; ``offsets`` (B * Hb * Wb + 1,) int32, where each cell's points begin, the last is K.
+    The points that share a BEV cell mostly come from one image column: their rows are then neighbours in memory.
+    """
+    return context.permute(0, 1, 4, 3, 2).flatten(0, 3)
+
+
+class SortedPoints(NamedTuple):
+    """The K frustum points that lie inside the grid, cell by cell, and within a cell by feature row and depth bin.
+
+    ``depth_ids`` (K,) int32, flat index into the depth; ``row_ids`` (K,) int32, index into :func:`feature_rows`;
+    ``offsets`` (B * Hb * Wb + 1,) int32, where each cell's points begin, the last is K.
     """
 
     depth_ids: Tensor
-    pixel_ids: Tensor
+    row_ids: Tensor
     offsets: Tensor
 
 
@@ -78,6 +93,7 @@ class BEVPoolPlan:
     grid_shape: tuple[int, int, int]
     frustum_shape: tuple[int, int, int, int, int]
     cell_ids: Tensor
+    _sorted: list[SortedPoints] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def build(cls, cells: Tensor, grid_shape: tuple[int, int, int], *, rounding: str = "floor") -> "BEVPoolPlan":
@@ -90,7 +106,7 @@ class BEVPoolPlan:
             rounding: how float cells become indices, see :func:`round_cells`.
 
         Raises:
-            ValueError: the shapes do not fit, or there are 2**31 points or more.
+            ValueError: the shapes do not fit, or there are 2**31 points or cells or more.
         """
         grid_shape = tuple(int(size) for size in grid_shape)
         if cells.ndim != 6 or cells.shape[-1] != 3 or len(grid_shape) != 3:
@@ -103,31 +119,43 @@ class BEVPoolPlan:
         ids = flat_cell_ids(round_cells(cells, rounding), grid_shape)
         return cls(grid_shape, tuple(cells.shape[:5]), ids.reshape(-1).int())
 
-    @cached_property
-    def sorted_points(self) -> SortedPoints:
-        """The points sorted by cell: computed when a backend first asks, which the reference never does.
+    @property
+    def num_cells(self) -> int:
+        """B * Hb * Wb."""
+        return math.prod(self.grid_shape)
 
-        Within a cell they are in the order of their feature rows, so every sum has one fixed order.
+    def sorted_points(self, sort: "Callable[[BEVPoolPlan], SortedPoints] | None" = None) -> SortedPoints:
+        """Sort the points by cell: on the first call, which the reference backend never makes, and then kept.
+
+        Args:
+            sort: a faster way to the same result as :func:`sort_by_torch`.
         """
-        _, _, depth_bins, height, width = self.frustum_shape
-        # column by column, so that the feature rows which one cell sums lie close together in memory
-        by_pixel = self.cell_ids.view(self.frustum_shape).permute(0, 1, 4, 3, 2).reshape(-1)
-        sorted_ids, order = by_pixel.sort(stable=True)
-        cells = torch.arange(math.prod(self.grid_shape) + 1, device=order.device, dtype=torch.int32)
-        offsets = torch.searchsorted(sorted_ids, cells, out_int32=True)
+        if self._sorted:
+            return self._sorted[0]
+        points = (sort or sort_by_torch)(self)
         if not torch.compiler.is_compiling():
-            order = order[: int(offsets[-1])]  # past it lie the points outside, which nobody reads
-        depth_bin, column_row = order % depth_bins, order // depth_bins
-        row, column_view = column_row % height, column_row // height
-        in_view = row * width + column_view % width
-        view = column_view // width
-        pixel_ids = view * (height * width) + in_view
-        depth_ids = (view * depth_bins + depth_bin) * (height * width) + in_view
-        return SortedPoints(depth_ids.int(), pixel_ids.int(), offsets)
+            self._sorted.append(points)
+        return points
 
     def to(self, device: torch.device | str) -> "BEVPoolPlan":
         """The same plan on another device."""
         return BEVPoolPlan(self.grid_shape, self.frustum_shape, self.cell_ids.to(device))
+
+
+def sort_by_torch(plan: BEVPoolPlan) -> SortedPoints:
+    """Sort a plan's points on any device, in one stable sort."""
+    _, _, depth_bins, height, width = plan.frustum_shape
+    by_row = plan.cell_ids.view(plan.frustum_shape).permute(0, 1, 4, 3, 2).reshape(-1)
+    sorted_ids, order = by_row.sort(stable=True)
+    cells = torch.arange(plan.num_cells + 1, device=order.device, dtype=torch.int32)
+    offsets = torch.searchsorted(sorted_ids, cells, out_int32=True)
+    if not torch.compiler.is_compiling():
+        order = order[: int(offsets[-1])]  # past it lie the points outside, which nobody reads
+    depth_bin, row_ids = order % depth_bins, order // depth_bins
+    row, column = row_ids % height, row_ids // height  # columns are numbered through the views
+    view, column = column // width, column % width
+    depth_ids = ((view * depth_bins + depth_bin) * height + row) * width + column
+    return SortedPoints(depth_ids.int(), row_ids.int(), offsets)
 
 
 class BEVPoolPlanCache:

@@ -4,32 +4,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .plan import BEVPoolPlan, flat_cell_ids
+from .plan import BEVPoolPlan, feature_rows, flat_cell_ids
 
 __all__ = ["bev_pool", "bev_pool_depth"]
-
-
-def _bags(rows: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
-    pooled = F.embedding_bag(
-        ids, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
-    )  # (B * H * W, C)
-    return pooled.view(*shape, -1).permute(0, 3, 1, 2)
 
 
 def bev_pool(feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int]) -> Tensor:
     """See :func:`mapstack.ops.bev_pool.bev_pool`."""
     num_cells = grid_shape[0] * grid_shape[1] * grid_shape[2]
     sorted_ids, order = flat_cell_ids(cells, grid_shape).sort(stable=True)
-    offsets = torch.searchsorted(sorted_ids, torch.arange(num_cells + 1, device=feats.device))
-    wide = torch.promote_types(feats.dtype, torch.float32)
-    return _bags(feats.to(wide), order[: int(offsets[-1])], offsets, None, grid_shape).to(feats.dtype)
+    # one bag more than there are cells holds what lies outside, so no shape depends on the data
+    offsets = torch.searchsorted(sorted_ids, torch.arange(num_cells + 2, device=feats.device))
+    rows = feats.to(torch.promote_types(feats.dtype, torch.float32))
+    pooled = F.embedding_bag(order, rows.contiguous(), offsets, mode="sum", include_last_offset=True)[:-1]
+    return pooled.to(feats.dtype).view(*grid_shape, -1).permute(0, 3, 1, 2)
 
 
 def bev_pool_depth(depth: Tensor, context: Tensor, plan: BEVPoolPlan) -> Tensor:
     """See :func:`mapstack.ops.bev_pool.bev_pool_depth`."""
     dtype = torch.promote_types(depth.dtype, context.dtype)
     wide = torch.promote_types(dtype, torch.float32)
-    rows = context.to(wide).permute(0, 1, 3, 4, 2).flatten(0, 3)  # (B * V * H * W, C)
-    points = plan.sorted_points
+    points = plan.sorted_points()
     weights = depth.to(wide).reshape(-1).index_select(0, points.depth_ids)
-    return _bags(rows.contiguous(), points.pixel_ids, points.offsets, weights, plan.grid_shape).to(dtype)
+    if torch.compiler.is_compiling():  # the points outside were not cut off: see sort_by_torch
+        inside = torch.arange(len(weights), device=depth.device) < points.offsets[-1]
+        weights = torch.where(inside, weights, 0.0)
+    rows = feature_rows(context.to(wide)).contiguous()
+    pooled = F.embedding_bag(
+        points.row_ids, rows, points.offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+    )
+    return pooled.to(dtype).view(*plan.grid_shape, -1).permute(0, 3, 1, 2)
