@@ -36,6 +36,14 @@ class PRCurve:
     precision: NDArray
     ap: float
 
+    @classmethod
+    def from_hits(cls, name: str, threshold: str, hits: NDArray, num_targets: int, ap: float) -> "PRCurve":
+        """Count along (n,) bool ``hits``, best score first; without targets the curve is empty."""
+        if num_targets == 0:
+            return cls(name, threshold, np.zeros(0), np.zeros(0), ap)
+        found = np.cumsum(hits)
+        return cls(name, threshold, found / num_targets, found / np.arange(1, len(hits) + 1), ap)
+
 
 def _thinned(curve: PRCurve) -> tuple[NDArray, NDArray]:
     recall, precision = np.asarray(curve.recall, dtype=float), np.asarray(curve.precision, dtype=float)

@@ -70,6 +70,14 @@ class DrawnMap:
         kept = np.flatnonzero(self.scores >= min_score)
         return DrawnMap([self.vertices[i] for i in kept], self.labels[kept], self.classes, self.scores[kept])
 
+    def to_vectors(self) -> dict:
+        """One frame of a submission file: the opposite of :meth:`from_vectors`, in plain lists."""
+        frame = {
+            "vectors": [np.round(np.asarray(line, dtype=float), 4).tolist() for line in self.vertices],
+            "labels": [int(label) for label in self.labels],
+        }
+        return frame if self.scores is None else frame | {"scores": [float(str(score)) for score in self.scores]}
+
     def segments(self, height_m: float = 0.0) -> tuple[NDArray, NDArray]:
         """Every polyline cut into its segments.
 

@@ -1,0 +1,81 @@
+"""Export a trained model to ONNX and check it against ONNX Runtime on frames of the config's test data."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.dataset import pseudo_collate
+from torch import Tensor
+from tqdm import tqdm
+
+from mapstack import __version__
+from mapstack.engine import load_config
+from mapstack.engine.inference import build_dataset, build_trained_model
+from mapstack.errors import DataError, MapstackError
+from mapstack.export.exporter import export_onnx
+from mapstack.export.metadata import ModelMetadata, text_hash
+from mapstack.export.parity import POINT_TOLERANCE_M, SCORE_TOLERANCE, check_parity
+from mapstack.geometry import BEVGrid
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="the config that the checkpoint was trained with")
+    parser.add_argument("checkpoint", help="of train.py, or bare weights (.safetensors)")
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
+    parser.add_argument("--index", type=Path, help="index of the frames to check on, instead of the config's test data")
+    parser.add_argument("--data-root", help="folder of the index's files, where it is not the one the index names")
+    parser.add_argument("--frames", type=int, default=8, help="frames compared with PyTorch (default 8)")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    dataset = build_dataset(cfg, args.index, args.data_root, with_truth=False)
+    if not len(dataset):
+        raise DataError(f"{dataset.ann_file} has no frame to check the export on")
+    model = build_trained_model(cfg, args.checkpoint)
+
+    def tensors(places: list[int]) -> Mapping[str, Tensor]:
+        batch = model.data_preprocessor(pseudo_collate([dataset[place] for place in places]))
+        return model.export_inputs(batch["inputs"])
+
+    example = tensors([0, len(dataset) - 1])
+    images = example.get("images")
+    metadata = ModelMetadata(
+        classes=tuple(cfg.classes),
+        grid=BEVGrid(**cfg.grid),
+        divider_rule=cfg.divider_rule,
+        image_size=None if images is None else tuple(images.shape[-2:]),
+        num_cameras=0 if images is None else images.shape[1],
+        mean=tuple(model.data_preprocessor.mean.flatten().tolist()),
+        std=tuple(model.data_preprocessor.std.flatten().tolist()),
+        config_hash=text_hash(cfg.pretty_text),
+        version=__version__,
+    )
+    print(f"exporting {type(model).__name__}, inputs {', '.join(example)} ...", flush=True)
+    export_onnx(model, example, args.out, metadata)
+    step = max(len(dataset) // args.frames, 1)
+    places = list(range(0, len(dataset), step))[: args.frames]
+
+    def batches() -> Iterator[Mapping[str, Tensor]]:
+        yield example  # the only batch of more than one frame
+        yield from (tensors([place]) for place in tqdm(places, desc="checking", unit="frame"))
+
+    parity = check_parity(model, args.out, batches())
+    print(
+        f"written: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB; over {parity.num_frames} frames ONNX Runtime "
+        f"differs by at most {parity.point_error_m * 1000:.4f} mm (allowed {POINT_TOLERANCE_M * 1000:g}) and "
+        f"{parity.score_error:.2g} in score (allowed {SCORE_TOLERANCE:g})"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MapstackError as error:
+        sys.exit(f"error: {error}")
