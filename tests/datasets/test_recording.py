@@ -10,6 +10,7 @@ from mapstack.datasets.prepare import write_parts
 from mapstack.datasets.sources.recording import read_frames
 from mapstack.errors import DataError
 from mapstack.geometry.se3 import invert, transform_points
+from mapstack.maps import MapLayer, VectorMap
 
 from .conftest import CAMERA_LAGS_NS, EGO_FROM_BACK, NUM_FRAMES, START_NS, pose_at, world_points
 
@@ -36,6 +37,15 @@ def test_the_recipe_from_folder_to_packed_sample(recording: Path, tmp_path: Path
     assert inputs["points"].shape == (3 * len(world_points()), 5)
     assert sample.scene == "drive" and sample.location == "test-town" and "gt" not in sample
     assert (inputs["depth"] > 0).any()
+
+
+def test_a_map_beside_the_recording_becomes_its_truth(recording: Path, tmp_path: Path) -> None:
+    edge = transform_points(pose_at(0.0), np.array([[-40.0, 4, 0], [40, 4, 0]]))[:, :2]
+    VectorMap({"boundary": MapLayer.from_lines([edge])}).to_geojson(recording / "drive" / "map.geojson")
+    write_parts(read_frames(recording), {"all": ["drive"]}, tmp_path, dataset="recording", data_root=recording)
+    pipeline = [dict(type="LoadLidar"), dict(type="VectorizeMap", grid=GRID), dict(type="PackMapInputs")]
+    (line,) = MapDataset(str(tmp_path / "all.parquet"), pipeline)[0]["data_samples"].gt.vertices
+    np.testing.assert_allclose(line[:, :2], [[-30, 4], [30, 4]], atol=1e-6)
 
 
 def test_sweeps_of_a_still_world_fall_on_each_other(recording: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mapstack.structures import MapElements
 __all__ = ["DrawMap", "VectorizeMap", "cached_map"]
 
 NO_AUGMENTATION = {"yaw_rad": 0.0, "reflect": np.ones(2), "scale": 1.0}
-MAX_MAPS = 64
+MAX_MAPS = 1024  # all logs of Argoverse 2: 0.6 MB each, and 0.15 s to read one again
 
 
 @lru_cache(maxsize=MAX_MAPS)
