@@ -57,7 +57,7 @@ class MapLayer:
         """
         attributes = _numbered(vertices, attributes)
         rows = zip(vertices, attributes, strict=True)
-        lines = [shapely.linestrings(_checked(line, 2, f"{where}, {_token(about)}")) for line, about in rows]
+        lines = [shapely.linestrings(_checked(line, f"{where}, {_token(about)}", ring=False)) for line, about in rows]
         return cls(_geometries(lines), tuple(attributes))
 
     @classmethod
@@ -86,8 +86,8 @@ class MapLayer:
         polygons = []
         for ring, inner, about in zip(exteriors, holes, attributes, strict=True):
             name = f"{where}, {_token(about)}"
-            rings = [shapely.linearrings(_checked(hole, 3, name)) for hole in inner]
-            polygons.append(shapely.polygons(shapely.linearrings(_checked(ring, 3, name)), rings or None))
+            rings = [shapely.linearrings(_checked(hole, name, ring=True)) for hole in inner]
+            polygons.append(shapely.polygons(shapely.linearrings(_checked(ring, name, ring=True)), rings or None))
         return cls(_geometries(polygons), tuple(attributes))
 
     def column(self, name: str) -> list:
@@ -114,14 +114,17 @@ def _geometries(items: list) -> NDArray:
     return array
 
 
-def _checked(vertices: NDArray, minimum: int, name: str) -> NDArray:
+def _checked(vertices: NDArray, name: str, ring: bool) -> NDArray:
     vertices = np.asarray(vertices, dtype=np.float64)
     if vertices.ndim != 2 or vertices.shape[1] not in (2, 3):
         raise DataError(f"{name}: vertices must be (n, 2 or 3), got shape {vertices.shape}")
     if not np.isfinite(vertices).all():
         row = int((~np.isfinite(vertices)).any(1).argmax())
         raise DataError(f"{name}: vertex {row} is not finite; mend the map file")
-    distinct = len(vertices) - int((vertices[1:, :2] == vertices[:-1, :2]).all(1).sum()) if len(vertices) else 0
+    following = np.roll(vertices, -1, axis=0) if ring else vertices[1:]
+    repeated = (vertices[: len(following), :2] == following[:, :2]).all(1) if len(vertices) > 1 else np.zeros(0)
+    distinct = len(vertices) - int(repeated.sum())
+    minimum = 3 if ring else 2
     if distinct < minimum:
         raise DataError(f"{name}: {distinct} distinct vertices where {minimum} are needed; remove or mend the record")
     return vertices
