@@ -7,7 +7,6 @@ from mmengine import Config
 
 from mapstack.engine.config_check import check_config
 from mapstack.errors import ConfigError
-from mapstack.openmmlab import ensure_openmmlab
 
 __all__ = ["load_config"]
 
@@ -32,7 +31,6 @@ def load_config(path: str | Path, options: Mapping[str, object] | None = None) -
         cfg.merge_from_dict(dict(options or {}))
     except Exception as error:  # the config is a program: it can fail in any way
         raise ConfigError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
-    ensure_openmmlab(cfg.to_dict())
     try:
         check_config(cfg.to_dict())
     except ConfigError as error:

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 
 from mmengine import registry as mmengine_registry
+from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
 from torch import nn
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mapstack import registry
 from mapstack.errors import ConfigError
+from mapstack.openmmlab import ensure_openmmlab
 
 __all__ = ["PLAIN_DICTS", "accepted_keys", "check_config"]
 
@@ -89,6 +91,7 @@ PLAIN_DICTS: dict[str, set[str] | None] = {
     "train_cfg": {"by_epoch", "max_epochs", "max_iters", "val_begin", "val_interval", "dynamic_intervals"},
     "val_cfg": accepted_keys(ValLoop),
     "test_cfg": accepted_keys(TestLoop),
+    "optim_wrapper": accepted_keys(OptimWrapper) | CONSUMED["optim_wrapper"],
     "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
     "randomness": {"seed", "diff_rank_seed", "deterministic"},
     "log_processor": accepted_keys(LogProcessor),
@@ -103,6 +106,7 @@ def check_config(config: Mapping) -> None:
     Raises:
         ConfigError: names the place, the wrong key or type, and the nearest right one.
     """
+    ensure_openmmlab(config)
     known = (accepted_keys(Runner) - {"cfg"}) | {
         "find_unused_parameters",
         "sync_bn",

@@ -1,10 +1,7 @@
 """A run killed at any moment and resumed ends in the same bits as one that nobody touched."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,18 +10,16 @@ import torch
 
 from mapstack.engine.checkpoints import latest_checkpoint, load_checkpoint_file
 
+from .processes import Finished, run_tool
 from .toy import write_config
 
-ROOT = Path(__file__).parents[2]
 # 24 iterations, a checkpoint every 4, validation every 7. "Random" is drawn once, so that a failure can be repeated.
 RANDOM_ITER = random.Random(3).randrange(1, 24)
 DEATHS = (f"iter:{RANDOM_ITER}", "write:12", "save:16", "val:14", "val:24")
 
 
-def train(config: Path, work_dir: Path, *options: str, kill: str = "") -> subprocess.CompletedProcess:
-    command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(work_dir), *options]
-    env = {**os.environ, "TOY_KILL": kill or ":0", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+def train(config: Path, work_dir: Path, *options: str, kill: str = ":0") -> Finished:
+    return run_tool("train.py", config, "--work-dir", work_dir, *options, env={"TOY_KILL": kill})
 
 
 def differences(a: object, b: object, place: str = "") -> list[str]:
@@ -46,18 +41,18 @@ def differences(a: object, b: object, place: str = "") -> list[str]:
 def test_killed_and_resumed_run_is_bit_identical(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     whole = train(config, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    assert whole.returncode == 0, whole.output
     for kill in DEATHS:
         # A worker loads ahead of the iteration that is killed; nothing of that may be lost or trained twice.
         died = train(
             config, tmp_path / "killed", "--resume", "--cfg-options", "train_dataloader.num_workers=1", kill=kill
         )
-        assert died.returncode == -signal.SIGKILL, (kill, died.stderr)
+        assert died.returncode == -signal.SIGKILL, (kill, died.output)
         for path in (tmp_path / "killed").glob("iter_*.pth"):
             load_checkpoint_file(path)  # whole, whenever the kill came
     last = train(config, tmp_path / "killed", "--resume")
-    assert last.returncode == 0, last.stderr
-    assert "val done" in last.stderr + last.stdout  # the validation that the last kill interrupted
+    assert last.returncode == 0, last.output
+    assert "val done" in last.output  # the validation that the last kill interrupted
 
     expected = load_checkpoint_file(tmp_path / "whole/iter_24.pth")
     found = load_checkpoint_file(tmp_path / "killed/iter_24.pth")
@@ -72,8 +67,8 @@ def test_a_new_run_does_not_walk_over_an_old_one(tmp_path: Path) -> None:
     (tmp_path / "work/iter_4.pth").write_bytes(b"")
     result = train(config, tmp_path / "work")
     assert result.returncode == 1
-    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert "--resume" in result.stderr
+    assert result.last_line.startswith("error: ")
+    assert "--resume" in result.last_line
 
 
 @pytest.mark.parametrize(
@@ -91,6 +86,6 @@ def test_a_wrong_command_ends_in_one_clear_line(tmp_path: Path, options: tuple[s
         assert train(config, tmp_path / "work", "--cfg-options", "train_cfg.max_iters=4").returncode == 0
     result = train(config, tmp_path / "work", *options)
     assert result.returncode == 1
-    assert message in result.stderr.strip().splitlines()[-1]
+    assert message in result.last_line
     if "nan" in message:
         assert latest_checkpoint(tmp_path / "work") is None, "spoilt weights were saved"
