@@ -82,7 +82,8 @@ def chain_directed(lines: NDArray, successors: list[list[int]] | None) -> NDArra
 
 
 def _walk(head: int, follows: dict[int, int], used: NDArray, vertices: list[NDArray]) -> NDArray:
-    parts, i = [], head
+    parts: list[NDArray] = []
+    i: int | None = head
     while i is not None and not used[i]:
         used[i] = True
         touches = parts and np.abs(parts[-1][-1, :2] - vertices[i][0, :2]).max() < 10**-SNAP_DECIMALS

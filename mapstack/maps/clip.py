@@ -138,8 +138,8 @@ class LineIndex:
         opens = (number[heads] == self.first_segment[lines[heads]]) & (enter[heads] == 0.0)
         closes = (number[tails] == self.last_segment[lines[tails]]) & (leave[tails] == 1.0)
         ring = self.is_ring[lines[heads]]
-        pieces, whole = _mend_rings(pieces, ring & opens, ring & closes)
-        return [piece for piece, keep in zip(pieces, whole | (length > MIN_PIECE_M), strict=True) if piece and keep]
+        mended, across = _mend_rings(pieces, ring & opens, ring & closes)
+        return [piece for piece, keep in zip(mended, across | (length > MIN_PIECE_M), strict=True) if piece and keep]
 
 
 def _mend_rings(pieces: list[Piece], opens: NDArray, closes: NDArray) -> tuple[list[Piece | None], NDArray]:
@@ -153,19 +153,20 @@ def _mend_rings(pieces: list[Piece], opens: NDArray, closes: NDArray) -> tuple[l
     Returns:
         The pieces, None in place of one that was joined to another, and (n,) bool: which were joined.
     """
-    pieces, joined = list(pieces), np.zeros(len(pieces), dtype=bool)
+    mended: list[Piece | None] = list(pieces)
+    joined = np.zeros(len(pieces), dtype=bool)
     start_of: dict[int, int] = {}  # line -> number of the piece that begins at the ring's first vertex
     for i in np.flatnonzero(opens | closes).tolist():
         piece = pieces[i]
         if opens[i] and closes[i]:
-            pieces[i] = Piece(piece.vertices, piece.line, True)
+            mended[i] = Piece(piece.vertices, piece.line, True)
         elif opens[i]:
             start_of[piece.line] = i
         elif piece.line in start_of:
             first = start_of[piece.line]
             merged = np.concatenate([piece.vertices, pieces[first].vertices[1:]])
-            pieces[first], pieces[i], joined[first] = Piece(merged, piece.line, False), None, True
-    return pieces, joined
+            mended[first], mended[i], joined[first] = Piece(merged, piece.line, False), None, True
+    return mended, joined
 
 
 def _inside(start: NDArray, end: NDArray, box: Box) -> tuple[NDArray, NDArray]:

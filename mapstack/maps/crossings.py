@@ -50,7 +50,7 @@ class CrossingIndex:
         """
         patch = patch_in_world(world_from_ego, box) if patch is None else patch
         ego_from_world = invert(world_from_ego)
-        clipped = []
+        clipped: list[NDArray] = []
         for hit in np.sort(self.tree.query(patch, predicate="intersects")):
             for ring in self.rings[self.first[hit] : self.first[hit] + self.counts[hit]]:
                 dims = ring.shape[1]

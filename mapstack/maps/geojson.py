@@ -76,7 +76,7 @@ def _own_layer(properties: dict, kind: str) -> tuple[str | None, dict]:
 
 def _extract_layer(properties: dict, kind: str) -> tuple[str | None, dict]:
     attributes = {key: value for key, value in properties.items() if key != "geometry_of"}
-    return EXTRACT_LAYERS.get((properties.get("type"), kind)), attributes
+    return EXTRACT_LAYERS.get((str(properties.get("type")), kind)), attributes
 
 
 def _parsed(feature: dict, where: str, name_layer: Callable) -> tuple[str, str, dict, list]:

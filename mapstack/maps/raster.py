@@ -33,5 +33,5 @@ def draw(patch: MapPatch, grid: BEVGrid, thickness_px: int, num_classes: int) ->
         # OpenCV's pixel (0, 0) is the middle of the first cell, which lies half a cell from the corner.
         pixels = (line[:, :2] - low) / grid.cell_m - 0.5
         fixed = np.round(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)
-        cv2.polylines(mask[label], [fixed[:, None]], False, 1, thickness_px, cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.polylines(mask[label], [fixed[:, None]], False, (1,), thickness_px, cv2.LINE_8, SUBPIXEL_BITS)
     return mask
