@@ -14,40 +14,25 @@ NUM_CLASSES = 3
 def mapper_config(camera: bool = True, lidar: bool = True, **decoder: object) -> dict:
     config: dict = {
         "type": "Mapper",
-        "bev_encoder": {"type": "BEVUNet", "in_channels": 16, "channels": (16, 16, 24), "depths": (0, 1, 1)},
-        "segmentation": {"type": "BEVSegmentation", "in_channels": 16, "num_classes": NUM_CLASSES},
-        "decoder": {
-            "type": "MapTRDecoder",
-            "grid": GRID,
-            "cell_m": 0.6,
-            "in_channels": 16,
-            "num_classes": NUM_CLASSES,
-            "num_queries": 20,
-            "embed_dims": 32,
-            "num_layers": 2,
-            **decoder,
-        },
+        "grid": GRID,
+        "cell_m": 0.6,
+        "num_classes": NUM_CLASSES,
+        "bev_encoder": {"type": "BEVUNet", "channels": (16, 16, 24), "depths": (0, 1, 1)},
+        "segmentation": {"type": "BEVSegmentation"},
+        "decoder": {"type": "MapTRDecoder", "num_queries": 20, "embed_dims": 32, "num_layers": 2, **decoder},
     }
     if camera:
         config["camera"] = {
             "type": "LSSEncoder",
-            "grid": GRID,
-            "cell_m": 0.6,
             "channels": 16,
             "neck_channels": 16,
             "depth_range_m": (1.0, 31.0, 2.0),
             "backbone": {"type": "TimmBackbone", "name": "resnet18", "kwargs": {"channels": (8, 8, 16, 16)}},
         }
     if lidar:
-        config["lidar"] = {
-            "type": "DynamicPillars",
-            "grid": GRID,
-            "cell_m": 0.6,
-            "channels": 16,
-            "pillar_channels": 8,
-        }
+        config["lidar"] = {"type": "DynamicPillars", "channels": 16, "pillar_channels": 8}
     if camera and lidar:
-        config["fusion"] = {"type": "ConcatFusion", "in_channels": (16, 16), "channels": 16}
+        config["fusion"] = {"type": "ConcatFusion", "channels": 16}
     return config
 
 

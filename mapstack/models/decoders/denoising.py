@@ -67,7 +67,7 @@ class DenoisingQueries(nn.Module):
 
     def forward(self, target: TargetBatch, feats: Tensor) -> NoisedQueries:
         """Make G noised copies of each of the N (padded) elements; ``feats`` is (B, C, h, w) over the patch."""
-        clean = target.points[:, :, 0, :, :2].repeat(1, self.num_groups, 1, 1)  # (B, G N, P, 2)
+        clean = target.points[:, :, 0].repeat(1, self.num_groups, 1, 1)  # (B, G N, P, 2)
         middle = target.midpoints().repeat(1, self.num_groups, 1)[:, :, None]
         batch, count = clean.shape[:2]
         angle = torch.randn(batch, count, 1, device=clean.device) * self.turn_rad

@@ -165,7 +165,7 @@ class MapTRDecoder(nn.Module):
         labels = torch.full(output["logits"].shape[:2], self.num_classes, device=output["logits"].device)
         labels[match.frame, match.query] = target.labels[match.frame, match.element]
         points = output["points"][match.frame, match.query]
-        true_points = target.points[match.frame, match.element, match.order][..., : points.shape[-1]]
+        true_points = target.points[match.frame, match.element, match.order]
         weight = self.loss_weights
         return {
             f"loss_class{suffix}": weight["class"] * class_loss(output["logits"], labels, normalizer),

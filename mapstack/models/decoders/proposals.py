@@ -120,5 +120,5 @@ class BEVProposals(nn.Module):
         frame = where.nonzero()[:, 0]
         predicted = proposals.points[where]  # (M, P, 2)
         orders = target.points[frame, element[where]]  # (M, K, P, D)
-        error = (predicted[:, None] - orders[..., :2]).abs().sum(-1).mean(-1)  # (M, orders)
+        error = (predicted[:, None] - orders).abs().sum(-1).mean(-1)  # (M, orders)
         return error.min(1).values.sum() / max(len(frame), 1)

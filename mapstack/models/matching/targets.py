@@ -54,22 +54,25 @@ def _order_table(num_points: int) -> Tensor:
     return torch.from_numpy(table)
 
 
-def batch_targets(elements: list[MapElements], device: torch.device) -> TargetBatch:
+def batch_targets(elements: list[MapElements], device: torch.device, dims: int = 2) -> TargetBatch:
     """Pad the truth of B frames and lay out all equivalent orders by one gather.
 
     Args:
         elements: B frames' truth, all with the same number of points P; any of them may be empty.
         device: where the result lives.
+        dims: D, 2 or 3; truth with z is flattened for a decoder that predicts none.
 
     Raises:
-        ValueError: the truth lacks ``closed`` or ``directed``, or P differs between frames.
+        ValueError: the truth lacks ``closed``, ``directed`` or z, or P differs between frames.
     """
     if any(item.closed is None or item.directed is None for item in elements):
         raise ValueError("truth needs closed and directed; make it with MapElements.from_patch")
     shapes = {item.points.shape[1:] for item in elements if len(item)}
     if len(shapes) > 1:
         raise ValueError(f"frames of one batch have different point counts or dimensions: {sorted(shapes)}")
-    num_points, dims = shapes.pop() if shapes else (elements[0].points.shape[1:] if elements else (2, 2))
+    num_points, given = shapes.pop() if shapes else (2, dims)
+    if given < dims:
+        raise ValueError(f"the decoder predicts {dims} coordinates and the truth has {given}; set its dims to {given}")
     counts = [len(item) for item in elements]
     batch, most = len(elements), max(counts, default=0)
     table = _order_table(num_points).to(device)
@@ -82,7 +85,7 @@ def batch_targets(elements: list[MapElements], device: torch.device) -> TargetBa
     if most == 0:
         return target
     kept = [item for item in elements if len(item)]
-    points = torch.cat([item.points for item in kept]).to(device)
+    points = torch.cat([item.points for item in kept])[..., :dims].to(device)
     closed = torch.cat([item.closed for item in kept]).to(device)
     kind = closed.long() + 2 * torch.cat([item.directed for item in kept]).to(device).long()
     order = table[kind]  # (M, K, P)
