@@ -1,6 +1,7 @@
 """Choose an implementation of an op; nothing is compiled until it is asked for."""
 
 import os
+import sys
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -56,10 +57,18 @@ def obstacle(op: str, backend: str, device: torch.device) -> str | None:
             return "PyTorch sees no CUDA device (torch.cuda.is_available() is False)"
         return f"the tensors are on {device}" if device.type != "cuda" else _build.obstacle(cuda_recipe(device))
     if backend == "triton":
-        if find_spec("triton") is None:
-            return "triton is not installed (pip install triton)"
-        if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-            return f"the tensors are on {device}; set TRITON_INTERPRET=1 before importing triton to try it on a CPU"
+        return _triton_obstacle(device)
+    return None
+
+
+def _triton_obstacle(device: torch.device) -> str | None:
+    if find_spec("triton") is None:
+        return "triton is not installed (pip install triton)"
+    if device.type == "cuda":
+        return None
+    early = sys.modules.get("triton.language")
+    if os.environ.get("TRITON_INTERPRET") != "1" or (early and type(early.sum).__name__ != "InterpretedFunction"):
+        return f"the tensors are on {device}; start Python with TRITON_INTERPRET=1 to try it on a CPU"
     return None
 
 

@@ -174,7 +174,7 @@ class _Triton:
                 channels,
                 num_cells,
                 sum_type=_sum_type(rows.dtype),
-                block_bins=min(triton.next_power_of_2(num_bins), _BLOCK_BINS),
+                block_bins=min(triton.next_power_of_2(max(num_bins, 1)), _BLOCK_BINS),
                 block_channels=triton.next_power_of_2(channels),
             )
         return depth_grad, rows_grad

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from . import reference
 
 __all__ = ["multi_scale_deformable_attention"]
 
@@ -33,18 +33,7 @@ def multi_scale_deformable_attention(
     """
     shapes = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else list(spatial_shapes)
     _check(value, shapes, sampling_locations, attention_weights)
-    batch, _, heads, channels = value.shape
-    queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
-    maps = value.split([height * width for height, width in shapes], dim=1)
-    grids = 2 * sampling_locations - 1
-    sampled = []
-    for level, (height, width) in enumerate(shapes):
-        image = maps[level].permute(0, 2, 3, 1).reshape(batch * heads, channels, height, width)
-        grid = grids[:, :, :, level].transpose(1, 2).flatten(0, 1)  # (B * heads, Q, P, 2)
-        sampled.append(F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
-    weights = attention_weights.permute(0, 2, 1, 3, 4).reshape(batch * heads, 1, queries, len(shapes) * points)
-    out = (torch.cat(sampled, dim=-1) * weights).sum(-1)  # (B * heads, channels, Q)
-    return out.view(batch, heads * channels, queries).transpose(1, 2)
+    return reference.multi_scale_deformable_attention(value, shapes, sampling_locations, attention_weights)
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor) -> None:
