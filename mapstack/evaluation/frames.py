@@ -13,7 +13,7 @@ from .submission import Entry, Submission
 
 __all__ = ["Chunk", "EvaluationSet", "Side"]
 
-FRAMES_PER_CHUNK = 128
+ELEMENTS_PER_CHUNK = 5000  # some 20 MB once resampled
 NORMALISED_SPREAD = 0.05  # a model that collapsed to one point is not mistaken for one that forgot to scale
 
 
@@ -90,7 +90,7 @@ class EvaluationSet:
         classes: Sequence[str] | None = None,
         scenes: Mapping[str, str] | None = None,
     ) -> None:
-        self.predictions, self.targets = predictions, targets
+        self.predictions, self.targets = self._sources = predictions, targets
         self.tokens = targets.tokens
         _check_same_tokens(predictions, targets)
         self.rules = {str(key): str(value) for key, value in (targets.meta.get("rules") or {}).items()}
@@ -103,33 +103,20 @@ class EvaluationSet:
     def chunks(self, dim: int) -> Iterator[Chunk]:
         """All frames once, ``dim`` coordinates each; raises at the end if a side is not in metres."""
         ranges = (_Range(), _Range())
-        for first in range(0, len(self.tokens), FRAMES_PER_CHUNK):
-            tokens = tuple(self.tokens[first : first + FRAMES_PER_CHUNK])
-            sides = [self._side(number, tokens, first, dim) for number in range(2)]
-            for side, seen in zip(sides, ranges, strict=True):
-                seen.add(side.lines.vertices)
-            for offset, token in enumerate(tokens):
-                self.scenes[first + offset] = self._scene(token, sides[1].entries[offset], sides[0].entries[offset])
-            yield Chunk(first, tokens, *sides)
-        ranges[0].check(self.predictions.name)
-        ranges[1].check(self.targets.name)
-
-    def _side(self, number: int, tokens: tuple[str, ...], first: int, dim: int) -> Side:
-        source = (self.predictions, self.targets)[number]
-        entries = tuple(source.entry(token) for token in tokens)
-        parsed = [
-            _parse(entry, f"{source.name}: token {token}", dim, len(self.classes), scored=number == 0)
-            for token, entry in zip(tokens, entries, strict=True)
-        ]
-        lines = Polylines.join([lines for lines, _, _ in parsed], dim)
-        counts = [len(labels) for _, labels, _ in parsed]
-        return Side(
-            lines,
-            np.concatenate([labels for _, labels, _ in parsed]),
-            np.concatenate([scores for _, _, scores in parsed]),
-            np.repeat(first + np.arange(len(tokens)), counts),
-            entries,
-        )
+        first, sides, size = 0, ([], []), 0
+        for number, token in enumerate(self.tokens):
+            for number_of_side, (source, side, seen) in enumerate(zip(self._sources, sides, ranges, strict=True)):
+                frame = _read_frame(source, token, dim, len(self.classes), scored=number_of_side == 0)
+                seen.add(frame.lines.vertices)
+                side.append(frame)
+                size += len(frame.labels)
+            self.scenes[number] = self._scene(token, sides[1][-1].entry, sides[0][-1].entry)
+            if size >= ELEMENTS_PER_CHUNK or number == len(self.tokens) - 1:
+                tokens = tuple(self.tokens[first : number + 1])
+                yield Chunk(first, tokens, *(_join(side, first, dim) for side in sides))
+                first, sides, size = number + 1, ([], []), 0
+        for source, seen in zip(self._sources, ranges, strict=True):
+            seen.check(source.name)
 
     def _scene(self, token: str, *entries: Entry) -> str | None:
         if self._scenes is not None:
@@ -194,8 +181,30 @@ def _labels_seen(targets: Submission) -> tuple[str, ...]:
     return tuple(str(label) for label in range(int(largest) + 1))
 
 
-def _parse(entry: Entry, where: str, dim: int, num_classes: int, scored: bool) -> tuple[Polylines, NDArray, NDArray]:
-    """Polylines, labels and scores of one frame, or a DataError that begins with ``where``."""
+@dataclass(frozen=True)
+class _Frame:
+    """One side of one frame; ``entry`` without its vectors, whose Python lists would fill the memory."""
+
+    lines: Polylines
+    labels: NDArray
+    scores: NDArray
+    entry: Entry
+
+
+def _join(frames: list[_Frame], first: int, dim: int) -> Side:
+    """Frames ``first``, ``first + 1`` ... as one."""
+    return Side(
+        Polylines.join([frame.lines for frame in frames], dim),
+        np.concatenate([frame.labels for frame in frames]),
+        np.concatenate([frame.scores for frame in frames]),
+        np.repeat(first + np.arange(len(frames)), [len(frame.labels) for frame in frames]),
+        tuple(frame.entry for frame in frames),
+    )
+
+
+def _read_frame(source: Submission, token: str, dim: int, num_classes: int, scored: bool) -> _Frame:
+    """One side of one frame, checked; a DataError names file and token."""
+    entry, where = source.entry(token), f"{source.name}: token {token}"
     for key in ("vectors", "labels", "scores")[: 2 + scored]:
         if key not in entry:
             raise DataError(f"{where} has no {key!r}; it has {', '.join(map(str, entry)) or 'nothing'}")
@@ -206,13 +215,12 @@ def _parse(entry: Entry, where: str, dim: int, num_classes: int, scored: bool) -
         raise DataError(f"{where} has {len(lines)} vectors, {len(labels)} labels and {len(scores)} scores")
     wrong = ~((labels == np.floor(labels)) & (labels >= 0) & (labels < num_classes))
     if wrong.any():
-        raise DataError(
-            f"{where}: label {labels[wrong][0]:g} is not one of the {num_classes} classes (0 to {num_classes - 1})"
-        )
+        known = f"the {num_classes} classes, 0 to {num_classes - 1}"
+        raise DataError(f"{where}: label {labels[wrong][0]:g} is not one of {known}")
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.any():
         raise DataError(f"{where}: score {scores[wrong][0]:g} lies outside [0, 1]; apply the sigmoid or softmax first")
-    return lines, labels.astype(np.int64), scores
+    return _Frame(lines, labels.astype(np.int64), scores, {k: v for k, v in entry.items() if k != "vectors"})
 
 
 def _numbers(values: object, where: str, name: str) -> NDArray:

@@ -214,7 +214,7 @@ def breakdown(scorer: PooledScorer, detections: Detections, kind: str, bins: Bin
         bins: the edges that ``detections`` were made with.
     """
     column = ("distance", "length").index(kind)
-    own = detections.bins[:, column, None]
+    own = np.broadcast_to(detections.bins[:, column, None], detections.hits.shape)
     of_target = own
     if len(detections.target_bins):
         of_target = np.where(detections.hits, detections.target_bins[detections.nearest, column, None], own)
