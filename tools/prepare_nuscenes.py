@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for PART.parquet, default data/index/nuscenes/SPLIT")
     parser.add_argument("--partial", action="store_true", help="accept a root without all scenes of the split")
     parser.add_argument("--max-sweeps", type=int, default=10, help="LiDAR sweeps listed before each keyframe")
+    parser.add_argument("--geojson-maps", type=Path, help="folder of SCENE.geojson to use instead of the map expansion")
     parser.add_argument("--skip-broken", action="store_true", help="leave out frames whose files are missing")
     return parser.parse_args()
 
@@ -46,6 +47,7 @@ def main() -> None:
                 version,
                 scenes=scenes,
                 max_sweeps=options.max_sweeps,
+                geojson_maps=options.geojson_maps,
                 skip_broken=options.skip_broken,
                 show_progress=True,
             )

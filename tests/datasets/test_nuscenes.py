@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mapstack.datasets.map_dataset import MapDataset
+from mapstack.datasets.prepare import write_parts
 from mapstack.datasets.sources.nuscenes import CAMERAS, read_frames
 from mapstack.datasets.transforms import LoadImages, LoadLidar
 from mapstack.errors import DataError
@@ -72,3 +74,25 @@ def test_a_missing_image_breaks_the_frame_by_token(root: Path, tmp_path: Path) -
     with pytest.raises(DataError, match=rf"{TOKEN}: .*CAM_BACK__.* is missing"):
         read_frames(copy, "v1.0-mini")
     assert read_frames(copy, "v1.0-mini", skip_broken=True) == []
+
+
+def test_real_map_lines_are_cut_around_the_real_keyframe(root: Path, shared_data: Path, tmp_path: Path) -> None:
+    """Of scene-0061's published vectors, the 60 x 30 m patch has 4 dividers, and boundaries but no crossing."""
+    frames = read_frames(root, "v1.0-mini", geojson_maps=shared_data / "nuscenes_maps")
+    write_parts(frames, {"all": ["scene-0061"]}, tmp_path, dataset="nuscenes", data_root=root)
+    grid = dict(pc_range=(-30, -15, -5, 30, 15, 3), cell_m=0.3)
+    pipeline = [
+        dict(type="LoadImages"),
+        dict(type="ResizeCropImages", size=(224, 400)),
+        dict(type="LoadLidar", ego_radius_m=1.5),
+        dict(type="VectorizeMap", grid=grid),
+        dict(type="DrawMap"),
+        dict(type="LidarDepth", stride=16),
+        dict(type="PackMapInputs"),
+    ]
+    packed = MapDataset(str(tmp_path / "all.parquet"), pipeline)[0]
+    assert packed["inputs"]["images"].shape == (6, 3, 224, 400)
+    assert (packed["inputs"]["depth"] > 0).float().mean() > 0.3
+    labels = packed["data_samples"].gt.labels.tolist()
+    assert labels.count(0) == 4 and labels.count(1) == 0 and labels.count(2) >= 3
+    assert packed["data_samples"].bev_mask[[0, 2]].flatten(1).any(1).all()

@@ -1,6 +1,7 @@
 """nuScenes v1.0 keyframes through nuscenes-devkit, and anything written in its format."""
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def read_frames(
     *,
     scenes: Collection[str] | None = None,
     max_sweeps: int = 10,
+    geojson_maps: str | Path | None = None,
     skip_broken: bool = False,
     show_progress: bool = False,
 ) -> list[dict]:
@@ -43,12 +45,13 @@ def read_frames(
         version: name of the tables' folder.
         scenes: scene names to read; all when None.
         max_sweeps: LiDAR sweeps before the keyframe to list, fewer at the start of a scene.
+        geojson_maps: folder with ``SCENE.geojson``, used as the maps instead of the map expansion.
         skip_broken: leave out frames whose files are missing, instead of raising.
         show_progress: draw a progress bar.
 
     Returns:
         Frames as :mod:`mapstack.datasets.index` stores them, sorted by scene and time, paths relative to ``root``.
-        The map is named where ``maps/expansion`` has the location's file.
+        A scene has a map where its GeoJSON, or the location's file in ``maps/expansion``, is there.
     """
     root = Path(root)
     tables = _open(root, version)
@@ -58,6 +61,7 @@ def read_frames(
     frames, broken = [], []
     for scene in tqdm(chosen, desc=f"{root.name} {version}", unit="scene", disable=not show_progress):
         location = tables.get("log", scene["log_token"])["location"]
+        where = {"scene": scene["name"], "location": location, **_map(root, location, scene["name"], geojson_maps)}
         sample_token = scene["first_sample_token"]
         while sample_token:
             sample = tables.get("sample", sample_token)
@@ -65,7 +69,7 @@ def read_frames(
             if missing:
                 broken.append(BrokenFrame(sample["token"], f"no sample_data of {', '.join(missing)}"))
             else:
-                frames.append(_read_frame(tables, root, sample, scene["name"], location, max_sweeps))
+                frames.append({**where, **_read_frame(tables, sample, max_sweeps)})
             sample_token = sample["next"]
     return link_frames(keep_sound(frames, root, broken, skip_broken))
 
@@ -95,23 +99,23 @@ def _pose(record: dict) -> NDArray:
     return make_transform(Quaternion(record["rotation"]).rotation_matrix, np.asarray(record["translation"], float))
 
 
-def _read_frame(
-    tables: "NuScenes",  # noqa: F821
-    root: Path,
-    sample: dict,
-    scene: str,
-    location: str,
-    max_sweeps: int,
-) -> dict:
+def _map(root: Path, location: str, scene: str, geojson_maps: str | Path | None) -> dict:
+    if geojson_maps is not None:
+        file = Path(geojson_maps).resolve() / f"{scene}.geojson"
+        found = ("geojson", os.path.relpath(file, root.resolve()), None) if file.is_file() else (None, None, None)
+    else:
+        has_map = (root / "maps" / "expansion" / f"{location}.json").is_file()
+        found = ("nuscenes", ".", location) if has_map else (None, None, None)
+    return dict(zip(("map_kind", "map_root", "map_name"), found, strict=True))
+
+
+def _read_frame(tables: "NuScenes", sample: dict, max_sweeps: int) -> dict:  # noqa: F821
     lidar = tables.get("sample_data", sample["data"][LIDAR])
     world_from_ego = _pose(tables.get("ego_pose", lidar["ego_pose_token"]))
     ego_from_world = invert(world_from_ego)
-    has_map = (root / "maps" / "expansion" / f"{location}.json").is_file()
     return {
         "token": sample["token"],
-        "scene": scene,
         "timestamp_ns": lidar["timestamp"] * US_TO_NS,
-        "location": location,
         "split": None,
         "world_from_ego": world_from_ego,
         "cameras": [
@@ -125,9 +129,6 @@ def _read_frame(
             "ego_from_lidar": _pose(tables.get("calibrated_sensor", lidar["calibrated_sensor_token"])),
             "sweeps": _read_sweeps(tables, lidar, ego_from_world, max_sweeps),
         },
-        "map_kind": "nuscenes" if has_map else None,
-        "map_root": "." if has_map else None,
-        "map_name": location if has_map else None,
     }
 
 
