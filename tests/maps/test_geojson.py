@@ -4,10 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from scipy.spatial.transform import Rotation
 
 from mapstack.errors import DataError
 from mapstack.geometry import BEVGrid
+from mapstack.geometry.se3 import make_transform, planar_pose
 from mapstack.maps import CLASSES, load_geojson, load_map
+from mapstack.maps.clip import patch_in_world
 
 from .conftest import pose_at, random_map
 
@@ -106,3 +109,22 @@ def test_real_nuscenes_extracts(scene: str, shared: Path, grid: BEVGrid) -> None
         near = min(ahead, key=lambda v: np.abs(v).sum(1).min())
         assert near[-1, 0] > near[0, 0], "the nearest centerline runs the way the car drives"
     assert seen[0] > 20 and seen[1] == 0 and seen[2] > 10 and seen[3] > 50
+
+
+@pytest.mark.shared
+def test_the_real_keyframe_has_its_four_lane_dividers_and_three_boundaries(shared: Path, grid: BEVGrid) -> None:
+    """The numbers that data/README.md gives for this frame; its nine centerlines make six chains."""
+    tables = shared / "data" / "nuscenes_keyframe" / "v1.0-mini"
+    lidar = next(row for row in json.loads((tables / "sample_data.json").read_text()) if "LIDAR_TOP" in row["filename"])
+    poses = {row["token"]: row for row in json.loads((tables / "ego_pose.json").read_text())}
+    pose = poses[lidar["ego_pose_token"]]
+    rotation = Rotation.from_quat(np.roll(pose["rotation"], -1)).as_matrix()
+    world_from_ego = make_transform(rotation, np.array(pose["translation"]))
+    vector_map = load_geojson(shared / "data" / "nuscenes_maps" / "scene-0061.geojson")
+    patch_xy = patch_in_world(planar_pose(world_from_ego), grid.box_xy)
+    met = {
+        name: int(shapely.intersects(vector_map.layers[name].geometries, patch_xy).sum()) for name in vector_map.layers
+    }
+    assert (met["lane_divider"], met["road_divider"], met["boundary"], met["centerline"]) == (4, 0, 3, 9)
+    patch = vector_map.crop(world_from_ego, grid, classes=CLASSES)
+    assert np.bincount(patch.labels, minlength=4).tolist() == [4, 0, 4, 6], "one outline crosses the patch twice"
