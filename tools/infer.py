@@ -31,6 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="of train.py, or bare weights (.safetensors)")
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="the sensor data")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--cameras", nargs="*", metavar="NAME", help="use these instead of the config's; no name: all that there are"
+    )
     parser.add_argument("--min-score", type=float, default=0.3, help="drawn and in the GeoJSON (default 0.3)")
     parser.add_argument("--road-height-m", type=float, default=0.0, help="z of the road in the ego frame, for pictures")
     parser.add_argument("--no-pictures", action="store_true", help="write GeoJSON and predictions only")
@@ -45,7 +48,7 @@ def main() -> None:
     frames, kind, root = read_unlabelled(args.input)
     index = args.out / "index.parquet"
     write_index(index, frames, dataset=kind, data_root=root, command=f"tools/infer.py --input {args.input}")
-    dataset = build_dataset(cfg, index, with_truth=False)
+    dataset = build_dataset(cfg, index, with_truth=False, cameras=args.cameras)
     model = build_trained_model(cfg, args.checkpoint, args.device)
     grid, classes, load_lidar = BEVGrid(**cfg.grid), tuple(cfg.classes), LoadLidar()
     (args.out / "geojson").mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,12 @@ def build_trained_model(cfg: Config, checkpoint: str | Path, device: str = "cpu"
 
 
 def build_dataset(
-    cfg: Config, ann_file: str | Path | None = None, data_root: str | None = None, *, with_truth: bool = True
+    cfg: Config,
+    ann_file: str | Path | None = None,
+    data_root: str | None = None,
+    *,
+    with_truth: bool = True,
+    cameras: Sequence[str] | None = None,
 ) -> BaseDataset:
     """The test frames of a config, or those of another index through the same pipeline.
 
@@ -34,16 +39,19 @@ def build_dataset(
         ann_file: an index to read instead of the config's.
         data_root: folder of its files, where it is not the one that the index names.
         with_truth: False lets frames without a map pass, which then have no ``gt``.
+        cameras: load these instead of the config's; none at all takes every frame's own.
     """
     if cfg.get("test_dataloader") is None:
         raise ConfigError(f"{cfg.filename} has no test_dataloader, whose pipeline is wanted")
     section = copy.deepcopy(cfg.test_dataloader.dataset)
     if ann_file is not None:
         section.ann_file, section.data_root = str(ann_file), data_root
-    if not with_truth:
-        for transform in section.pipeline:
-            if transform["type"].rpartition(".")[2] == "VectorizeMap":
-                transform["optional"] = True
+    for transform in section.pipeline:
+        kind = transform["type"].rpartition(".")[2]
+        if kind == "VectorizeMap" and not with_truth:
+            transform["optional"] = True
+        if kind == "LoadImages" and cameras is not None:
+            transform["cameras"] = tuple(cameras) or None
     return DATASETS.build(section)
 
 
