@@ -31,7 +31,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type="ResumableSampler", shuffle=True, seed=0),
+    sampler=dict(type="ResumableSampler", shuffle=True),
     collate_fn=dict(type="pseudo_collate"),
     dataset=dict(type="MapDataset", ann_file="data/index/argoverse2/official/train.parquet"),
 )

@@ -1,0 +1,48 @@
+"""Fixtures for every room: the real recordings, and a tiny town made once."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mapstack.datasets.prepare import write_parts
+from mapstack.datasets.sources import nuscenes
+from mapstack.datasets.splits import read_split_files
+from mapstack.datasets.town import TownPaths, make_town
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / "build/tests"
+SHARED = Path(os.environ.get("MAPSTACK_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real recordings, MAPSTACK_SHARED or ../shared; the test is skipped where there is none."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no real recordings: {SHARED}/data is missing; set MAPSTACK_SHARED")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def town() -> TownPaths:
+    """The tiny town, kept in build/ for the next run until the code that draws it changes. Do not write into it."""
+    sources = sorted((ROOT / "mapstack/datasets/town").rglob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob("town-*"):
+        if old.name != f"town-{digest}":
+            shutil.rmtree(old, ignore_errors=True)
+    return make_town(CACHE / f"town-{digest}", size="tiny", num_workers=0)
+
+
+@pytest.fixture(scope="session")
+def town_index(town: TownPaths) -> dict[str, Path]:
+    """Index files of the tiny town by part, ``train`` and ``val``, as tools/prepare_nuscenes.py writes them."""
+    parts = read_split_files(list(town.splits.values()))
+    scenes = [scene for names in parts.values() for scene in names]
+    frames = nuscenes.read_frames(town.nuscenes, "v1.0-trainval", scenes=scenes, max_sweeps=10)
+    out = town.root.with_name(f"{town.root.name}-index")
+    write_parts(frames, parts, out, dataset="nuscenes", data_root=town.nuscenes, command="tests/conftest.py")
+    return {name: out / f"{name}.parquet" for name in parts}
