@@ -1,0 +1,131 @@
+"""Custom ops under opcheck, torch.compile, torch.export and the ONNX exporter."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mapstack.ops import (
+    BEVPoolPlan,
+    bev_pool,
+    bev_pool_depth,
+    gather_from_canvas,
+    multi_scale_deformable_attention,
+    scatter_to_canvas,
+)
+
+from .conftest import device_of, require
+from .test_bev_pool import GRID, frustum
+
+SHAPE = (2, 2, 3, 4, 5)
+
+
+class Pool(nn.Module):
+    """Builds its plan in the graph, as an exported model with calibration inputs does."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__()
+        self.backend = backend
+
+    def forward(self, depth: Tensor, context: Tensor, cells: Tensor) -> Tensor:
+        return bev_pool_depth(depth, context, BEVPoolPlan.build(cells, GRID), self.backend) * 2
+
+
+@pytest.mark.parametrize("backend", ["cpu", "triton"])
+def test_opcheck(backend: str) -> None:
+    device = device_of(require(backend))
+    depth, context, cells, _ = frustum(SHAPE, GRID, 8)
+    plan = BEVPoolPlan.build(cells.to(device), GRID)
+    inputs = bev_pool_depth(depth.to(device), context.to(device), plan, backend), depth.to(device)  # registers the ops
+    prefix = "bev_pool" if backend == "cpu" else "triton_bev_pool"
+    rows = torch.randn(2 * 2 * 5 * 4, 8, device=device)
+    ids = plan.cell_ids[: len(rows)].contiguous()
+    order, offsets = torch.zeros_like(ids), torch.zeros(GRID[0] * GRID[1] * GRID[2] + 1, dtype=torch.int32)
+    grad = torch.randn(2 * 5 * 7, 8, device=device)
+    ops = torch.ops.mapstack
+    torch.library.opcheck(
+        getattr(ops, f"{prefix}_depth"),
+        (inputs[1].requires_grad_(), rows.requires_grad_(), plan.cell_ids, *plan.sorted_points(), 10, 7),
+    )
+    torch.library.opcheck(getattr(ops, f"{prefix}_depth_gradients"), (grad, depth.to(device), rows, plan.cell_ids))
+    torch.library.opcheck(getattr(ops, prefix), (rows, ids, order, offsets.to(device), 10, 7))
+    torch.library.opcheck(getattr(ops, f"{prefix}_gradient"), (grad, ids))
+    if backend == "cpu":
+        torch.library.opcheck(ops.sort_frustum, (plan.cell_ids, list(SHAPE), 70))
+        torch.library.opcheck(ops.sort_points, (ids, 70))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_compiles_whole_with_gradients(backend: str) -> None:
+    depth, context, cells, _ = frustum(SHAPE, GRID, 8)
+    plan, feats = BEVPoolPlan.build(cells, GRID), torch.randn(20, 8)
+    points = cells.view(-1, 3)[:20]
+
+    def run(depth: Tensor, context: Tensor, feats: Tensor) -> Tensor:
+        fused = bev_pool_depth(depth, context, plan, backend) + Pool(backend)(depth, context, cells)
+        return fused * 3 + bev_pool(feats, points, GRID, backend)
+
+    results = []
+    for function in (run, torch.compile(run, fullgraph=True, backend="aot_eager")):
+        inputs = [tensor.clone().requires_grad_() for tensor in (depth, context, feats)]
+        out = function(*inputs)
+        results.append([out, *torch.autograd.grad(out.square().sum(), inputs)])
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_auto_compiles_whole() -> None:
+    depth, context, cells, _ = frustum(SHAPE, GRID, 8)
+    compiled = torch.compile(Pool("auto"), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(depth, context, cells), Pool("reference")(depth, context, cells))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch", "reference"])
+def test_exports(backend: str) -> None:
+    depth, context, cells, _ = frustum(SHAPE, GRID, 8)
+    program = torch.export.export(Pool(backend), (depth, context, cells))
+    other = cells.flip(2)
+    torch.testing.assert_close(
+        program.module()(depth, context, other), Pool("reference")(depth, context, other), rtol=1e-5, atol=1e-5
+    )
+
+
+class Deployed(nn.Module):
+    """Every op in the form that a vehicle runs."""
+
+    def forward(
+        self, depth: Tensor, context: Tensor, cells: Tensor, feats: Tensor, points: Tensor, locations: Tensor
+    ) -> tuple[Tensor, ...]:
+        bev = Pool("auto")(depth, context, cells)
+        largest = scatter_to_canvas(feats, points, GRID, "max")
+        mean = gather_from_canvas(scatter_to_canvas(feats, points, GRID, "mean"), points)
+        weights = locations.sum(-1).flatten(-2).softmax(-1).unflatten(-1, locations.shape[3:5])
+        value = bev.flatten(2).transpose(1, 2).unflatten(-1, (4, 2))
+        return bev, largest, mean, multi_scale_deformable_attention(value, [GRID[1:]], locations, weights)
+
+
+def test_onnx_runtime_agrees_also_with_other_points() -> None:
+    generator = torch.Generator().manual_seed(0)
+    depth, context, cells, _ = frustum(SHAPE, GRID, 8)
+
+    def inputs(num_points: int) -> tuple[Tensor, ...]:
+        points = torch.stack([torch.randint(-1, n + 1, (num_points,), generator=generator) for n in GRID], 1)
+        locations = torch.rand(2, 6, 4, 1, 3, 2, generator=generator) * 1.4 - 0.2
+        return depth, context, cells, torch.randn(num_points, 5, generator=generator), points, locations
+
+    points = torch.export.Dim("points", min=1)
+    program = torch.onnx.export(
+        Deployed().eval(),
+        inputs(40),
+        dynamo=True,
+        opset_version=18,
+        verbose=False,
+        dynamic_shapes=(None, None, None, {0: points}, {0: points}, None),
+    )
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+    names = [node.name for node in session.get_inputs()]
+    for num_points in (40, 7):
+        tensors = inputs(num_points)
+        outputs = session.run(None, {name: x.numpy() for name, x in zip(names, tensors, strict=True)})
+        for output, expected in zip(outputs, Deployed()(*tensors), strict=True):
+            np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5, atol=1e-5)
