@@ -5,7 +5,7 @@ VectorizeMap with the names of its grid, DrawMap, LidarDepth, PackMapInputs.
 """
 
 cameras = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
-image_size = (224, 400)  # (H, W)
+image_size = (144, 256)  # (H, W): what two CPU cores can train on
 
 augment = [dict(type="AugmentBEV", flip_x_prob=0.5, flip_y_prob=0.5, rotate_deg=20.0)]
 train_cameras = [
