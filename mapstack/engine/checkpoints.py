@@ -57,7 +57,7 @@ PARTIAL_SUFFIX = ".part"
 def load_checkpoint_file(
     filename: str | Path, map_location: str | torch.device | Callable | None = None
 ) -> dict[str, object]:
-    """Load a local checkpoint of MMEngine, a plain state dict, or safetensors (as ``{"state_dict": ...}``).
+    """Load a local checkpoint of MMEngine; bare weights, .pth or safetensors, come as ``{"state_dict": ...}``.
 
     Args:
         filename: ``.safetensors``, or anything that ``torch.load`` reads.
@@ -74,7 +74,7 @@ def load_checkpoint_file(
             device = "cpu" if map_location is None or callable(map_location) else str(map_location)
             return {"state_dict": safetensors.torch.load_file(path, device=device)}
         with torch.serialization.safe_globals(list(SAFE_GLOBALS)):
-            return torch.load(path, map_location=map_location, weights_only=True)
+            content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
             f"{path} is damaged, or holds objects that only unpickling could read, which may run code ({error}); "
@@ -82,6 +82,11 @@ def load_checkpoint_file(
         ) from error
     except (RuntimeError, EOFError, OSError, SafetensorError) as error:
         raise DataError(f"{path}: damaged checkpoint ({error}); delete it and use an earlier one") from error
+    if isinstance(content, dict) and "state_dict" not in content and all(map(torch.is_tensor, content.values())):
+        return {"state_dict": content}
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}, neither a checkpoint nor a state dict")
+    return content
 
 
 def weights_of(checkpoint: dict) -> dict[str, Tensor]:
@@ -89,7 +94,9 @@ def weights_of(checkpoint: dict) -> dict[str, Tensor]:
 
     MMEngine's EMA hook already stores the average under ``state_dict`` and the raw weights beside it.
     """
-    return checkpoint.get("state_dict", checkpoint)
+    if "state_dict" not in checkpoint:
+        raise DataError(f"the checkpoint holds {', '.join(map(str, checkpoint)) or 'nothing'}, but no state_dict")
+    return checkpoint["state_dict"]
 
 
 def load_weights(model: nn.Module, filename: str | Path) -> None:

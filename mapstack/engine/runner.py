@@ -1,5 +1,7 @@
 """MMEngine's Runner, with atomic checkpoints, safe resuming, a short start-up log, and processes without GPUs."""
 
+import copy
+import itertools
 import os
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from mapstack.errors import ConfigError
 from mapstack.registry import RUNNERS
 
 __all__ = ["MapRunner", "build_runner", "enable_amp", "evaluate_checkpoint"]
+
+_run_numbers = itertools.count()
 
 
 @RUNNERS.register_module()
@@ -87,6 +91,10 @@ class MapRunner(Runner):
 def build_runner(cfg: Config) -> MapRunner:
     """Make the runner that a checked config describes; it builds model and hooks, and reads no data yet."""
     os.makedirs(cfg.work_dir, exist_ok=True)
+    if cfg.get("experiment_name") is None:
+        # MMEngine shares logger, scalars and curves among runs of one name, and tells them apart by the second only.
+        cfg = copy.deepcopy(cfg)
+        cfg.experiment_name = f"{Path(cfg.filename or 'run').stem}_{next(_run_numbers)}"
     return MapRunner.from_cfg(cfg)
 
 
