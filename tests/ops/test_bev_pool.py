@@ -69,8 +69,8 @@ def test_pool_matches_reference(backend: str, num_points: int, case: str, channe
 @pytest.mark.parametrize("case", CELLS)
 @pytest.mark.parametrize("channels", [1, 7, 16, 160])
 def test_fused_matches_reference(backend: str, shape: tuple[int, ...], case: str, channels: int) -> None:
-    if backend == "triton" and (channels == 7 or channels == 160 and (case != "random" or shape[1] == 3)):
-        pytest.skip("the interpreter is slow, and the others cover this")
+    if backend == "triton" and channels != 16 and (case, shape[1:]) != ("random", (2, 3, 1, 17)):
+        pytest.skip("the interpreter takes a millisecond per cell and pixel")
     depth, context, cells, weight = frustum(shape, GRID, channels, case)
     truth = pool_depth("reference", depth.double(), context.double(), cells, GRID, weight)
     assert_close(pool_depth(backend, depth, context, cells, GRID, weight), truth)
@@ -80,7 +80,7 @@ def test_fused_matches_reference(backend: str, shape: tuple[int, ...], case: str
 def test_a_million_points_stay_exact(backend: str, case: str) -> None:
     if backend == "torch" and case == "one_cell":
         pytest.skip("embedding_bag keeps one plain float sum; 1e-5 over a million terms is not promised")
-    shape, channels = (2, 1, 4096, 8, 16), 8
+    shape, channels = (2, 1, 16384, 4, 8), 8
     depth, context, cells, weight = frustum(shape, GRID, channels, case)
     context = context.abs()  # terms of one sign, where a plain float sum drifts
     truth = pool_depth("reference", depth.double(), context.double(), cells, GRID, weight)
