@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,24 +14,38 @@ from tqdm import tqdm
 
 from mapstack.errors import DataError
 
+from .aged_map import write_aged_map
+from .argoverse2_log import write_log
 from .nuscenes_scene import SceneRows, write_scene
 from .nuscenes_writer import prepare_root, write_tables
+from .osm import write_osm
 from .world import ScenePlan, World, grow_world
 
 __all__ = ["TOWN_VERSION", "TownPaths", "make_town"]
 
-TOWN_VERSION = 1
+TOWN_VERSION = 2  # raise it with every change of the bytes: towns of other versions are made anew
 STAMP = "town.json"
 
 
 @dataclass(frozen=True)
 class TownPaths:
-    """Where a town's parts lie: ``nuscenes`` and ``argoverse2`` are dataset roots, ``splits`` maps to scene lists."""
+    """Where a town's parts lie.
+
+    Args:
+        root: the folder of it all.
+        nuscenes: dataset root.
+        argoverse2: dataset root, the folder ``sensor``.
+        osm: OpenStreetMap XML where nuScenes' location lies on Earth.
+        osm_argoverse2: the same streets where Argoverse 2's city lies.
+        aged_map: GeoJSON; ``aged_map.changes.json`` beside it lists what changed since.
+        splits: lists of scene names by part.
+    """
 
     root: Path
     nuscenes: Path
     argoverse2: Path
     osm: Path
+    osm_argoverse2: Path
     aged_map: Path
     splits: dict[str, Path]
 
@@ -42,6 +57,7 @@ class TownPaths:
             nuscenes=root / "nuscenes",
             argoverse2=root / "argoverse2" / "sensor",
             osm=root / "osm" / "town.osm",
+            osm_argoverse2=root / "osm" / "town_argoverse2.osm",
             aged_map=root / "aged_map.geojson",
             splits={name: root / "splits" / f"{name}.txt" for name in ("train", "val")},
         )
@@ -60,7 +76,7 @@ def make_town(
         seed: grows another town.
         size: tiny, small or large.
         num_workers: processes that render; 0 renders in this one.
-        show_progress: draw a progress bar that counts keyframes.
+        show_progress: draw a progress bar that counts frames.
 
     Raises:
         DataError: ``out_dir`` holds something that is not a town.
@@ -106,29 +122,37 @@ def _remove_abandoned(out_dir: Path) -> None:
 def _write_all(paths: TownPaths, world: World, num_workers: int, show_progress: bool) -> None:
     prepare_root(paths.nuscenes)
     rows: dict[int, SceneRows] = {}
-    total = len(world.scenes) * world.size.keyframes
+    total = len(world.scenes) * world.size.keyframes + len(world.logs) * world.size.log_sweeps
     with tqdm(total=total, desc="town", unit="frame", disable=not show_progress) as bar:
-        for number, made in _run(paths, world, world.scenes, num_workers):
-            rows[number] = made
-            bar.update(made.keyframes)
+        for plan, frames, made in _run(paths, world, num_workers):
+            bar.update(frames)
+            if made is not None:
+                rows[plan.number] = made
     write_tables(paths.nuscenes, world, [rows[plan.number] for plan in world.scenes])
+    write_osm(paths.osm, paths.osm_argoverse2, world)
+    write_aged_map(paths.nuscenes, paths.aged_map, world.seed)
     for name, path in paths.splits.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{plan.name}\n" for plan in world.scenes if plan.split == name))
 
 
-def _run(paths: TownPaths, world: World, plans: list[ScenePlan], num_workers: int) -> Iterator[tuple[int, SceneRows]]:
-    """Scenes as they are finished, in any order."""
+def _run(paths: TownPaths, world: World, num_workers: int) -> Iterator[tuple[ScenePlan, int, SceneRows | None]]:
+    """Drives as they are finished, in any order, with their number of frames and a scene's rows."""
+    jobs = [(plan, False) for plan in world.logs] + [(plan, True) for plan in world.scenes]  # logs take longest
     if num_workers == 0:
         _start(paths, world)
-        yield from map(_make_scene, plans)
+        yield from (_make(*job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(num_workers, initializer=_start, initargs=(paths, world)) as pool:
-        yield from pool.imap_unordered(_make_scene, plans)
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start, initargs=(paths, world)) as pool:
+        pending = [pool.submit(_make, *job) for job in jobs]
+        try:
+            yield from (future.result() for future in as_completed(pending))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-_job: dict[str, object] = {}  # what a worker process was started with; too large to send with every scene
+_job: dict[str, object] = {}  # what a worker process was started with; too large to send with every drive
 
 
 def _start(paths: TownPaths, world: World) -> None:
@@ -136,5 +160,9 @@ def _start(paths: TownPaths, world: World) -> None:
     _job.update(paths=paths, world=world)
 
 
-def _make_scene(plan: ScenePlan) -> tuple[int, SceneRows]:
-    return plan.number, write_scene(_job["paths"].nuscenes, _job["world"], plan)
+def _make(plan: ScenePlan, is_scene: bool) -> tuple[ScenePlan, int, SceneRows | None]:
+    paths, world = _job["paths"], _job["world"]
+    if is_scene:
+        rows = write_scene(paths.nuscenes, world, plan)
+        return plan, rows.keyframes, rows
+    return plan, write_log(paths.argoverse2, world, plan), None

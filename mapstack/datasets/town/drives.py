@@ -89,7 +89,9 @@ def ego_motion(district: DistrictMap, rng: np.random.Generator, lane: int, durat
     """A drive of ``duration_s`` that begins on ``lane``, or on another one where that leads nowhere."""
     for _ in range(ROUTE_ATTEMPTS):
         speed = float(rng.uniform(5.0, 10.0))
-        start_m = float(rng.uniform(0.0, 0.9)) * district.lanes[lane].curve.length
+        # A drive leaves its first lane before it ends, so that every drive meets a junction.
+        ahead_m = float(rng.uniform(0.1, 0.8)) * speed * duration_s
+        start_m = max(0.0, district.lanes[lane].curve.length - ahead_m)
         curve = draw_route(district, rng, lane, start_m, speed * duration_s + 30.0)
         if curve is not None:
             surge, sway = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0.05, 0.35))

@@ -16,6 +16,7 @@ CROSSING_CLEAR_M = 0.5  # lines end this far before a mid-block crossing
 ISLAND_END_M = 1.5
 ISLAND_CLEAR_M = 1.0
 STOP_LINE_M = (0.15, 0.5)
+CENTER_MARKS = {"DOUBLE_SOLID": "DOUBLE_SOLID_YELLOW", "SINGLE_SOLID": "SOLID_YELLOW", "DASHED": "DASHED_YELLOW"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Connector:
 
     def edge(self, side: int) -> NDArray:
         """(n, 2) left (side 1) or right (side -1) edge."""
-        stations = self.curve.stations(0.0, self.curve.length, step_m=1.5)
+        stations = self.curve.stations(0.0, self.curve.length)
         poses = self.curve.poses(stations)
         half = np.interp(stations, [0.0, self.curve.length], self.half_m)[:, None]
         return poses[:, :2] + side * half * np.stack([-np.sin(poses[:, 2]), np.cos(poses[:, 2])], axis=1)
@@ -162,8 +163,7 @@ def _lanes(index: int, road: Road) -> list[Lane]:
     section, lanes = road.section, []
     middle = sum(section.median) / 2.0
     has_line = section.backward > 0 and not section.has_raised_median
-    center_mark = {"DOUBLE_SOLID": "DOUBLE_SOLID_YELLOW", "SINGLE_SOLID": "SOLID_YELLOW", "DASHED": "DASHED_YELLOW"}
-    kerb_mark = "SOLID_WHITE" if road.style.has_edge_lines else "NONE"
+    at_kerb = {True: not section.parking_right_m, False: not section.parking_left_m}
     for is_forward, count in ((True, section.forward), (False, section.backward)):
         edges = section.lane_edges(is_forward)
         if has_line:
@@ -172,11 +172,14 @@ def _lanes(index: int, road: Road) -> list[Lane]:
             inner, outer = road.curve.line(edges[rank + 1]), road.curve.line(edges[rank])
             curve = road.curve.offset(section.lane_center(is_forward, rank))
             is_inner = rank == count - 1
-            inner_mark = center_mark[road.style.divider] if has_line else kerb_mark
+            edge_mark = "SOLID_WHITE" if road.style.has_edge_lines and at_kerb[is_forward] else "NONE"
+            is_one_way_edge = section.backward == 0 and road.style.has_edge_lines and at_kerb[False]
+            inner_mark = "SOLID_WHITE" if is_one_way_edge else "NONE"
+            inner_mark = CENTER_MARKS[road.style.divider] if has_line else inner_mark
             if not is_forward:
                 inner, outer, curve = inner[::-1], outer[::-1], curve.reversed()
             left_mark = inner_mark if is_inner else "DASHED_WHITE"
-            right_mark = kerb_mark if rank == 0 else "DASHED_WHITE"
+            right_mark = edge_mark if rank == 0 else "DASHED_WHITE"
             lanes.append(Lane(index, is_forward, rank, curve, inner, outer, left_mark, right_mark, None, None))
     return lanes
 
@@ -220,9 +223,8 @@ def _lines(index: int, road: Road) -> list[PaintedLine]:
                 for span, part in zip(spans, parts, strict=True)
             ]
     if section.backward and not section.has_raised_median:
-        name = {"DOUBLE_SOLID": "DOUBLE_SOLID_YELLOW", "SINGLE_SOLID": "SOLID_YELLOW", "DASHED": "DASHED_YELLOW"}
         middle = sum(section.median) / 2.0
-        lines += [PaintedLine("road_divider", index, middle, span, [], name[style.divider]) for span in spans]
+        lines += [PaintedLine("road_divider", index, middle, span, [], CENTER_MARKS[style.divider]) for span in spans]
     return lines
 
 
@@ -287,5 +289,5 @@ def _sidewalks(network: Network, roads: list[NDArray], junctions: list[NDArray],
     for junction, outline in zip(network.junctions, junctions, strict=True):
         width = max(network.roads[arm.road].style.sidewalk_m for arm in junction.arms)
         wide.append(Polygon(outline).buffer(width))
-    strip = union_all(wide).difference(whole)
+    strip = union_all(wide).simplify(0.03).difference(whole)
     return list(strip.geoms) if isinstance(strip, MultiPolygon) else [strip]

@@ -175,11 +175,14 @@ def _wear_road(canvas: Canvas, gain: NDArray, road: Road, rng: np.random.Generat
 
 
 def _shadows(standing: Boxes, shadow_per_m: NDArray) -> list[NDArray]:
-    """(n, 2) outlines of the ground that each box shades."""
+    """(n, 2) outlines of the ground that each box shades; a crown's is round."""
     outlines, corners = [], standing.corners()
+    turn = np.arange(8) * np.pi / 4
+    octagon = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     for i in range(len(standing)):
-        low = corners[i] + shadow_per_m * (standing.z[i, 0] if standing.kind[i] == CROWN else 0.0)
-        high = corners[i] + shadow_per_m * standing.z[i, 1]
-        points = np.concatenate([low, high]).astype(np.float32)
-        outlines.append(cv2.convexHull(points)[:, 0].astype(float))
+        is_crown = standing.kind[i] == CROWN
+        base = standing.center[i] + standing.half[i, 0] * octagon if is_crown else corners[i]
+        low = base + shadow_per_m * (standing.z[i, 0] if is_crown else 0.0)
+        high = base + shadow_per_m * standing.z[i, 1]
+        outlines.append(cv2.convexHull(np.concatenate([low, high]).astype(np.float32))[:, 0].astype(float))
     return outlines

@@ -90,7 +90,7 @@ class Network:
         left = self.mouth(junction, arm, arm.corner_m)[1]
         right = self.mouth(junction, following, following.corner_m)[0]
         bend = biarc((*left, arm.yaw + np.pi), (*right, following.yaw))
-        kerb = bend.poses(bend.stations(0.0, bend.length, step_m=0.8))[:, :2]
+        kerb = bend.poses(bend.stations(0.0, bend.length))[:, :2]
         ends = self.mouth(junction, arm, arm.stop_m)[1], self.mouth(junction, following, following.stop_m)[0]
         return np.concatenate([ends[0][None], kerb, ends[1][None]])
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely import Polygon, STRtree
 
 from .boxes import BUILDING, CROWN, HEDGE, POLE, Boxes
