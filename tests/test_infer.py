@@ -96,7 +96,7 @@ def frames_of(out: Path) -> dict[str, dict]:
 
 
 def test_the_real_keyframe_runs_end_to_end(fused: tuple[Path, Path], shared: Path, tmp_path: Path) -> None:
-    run_tool("infer", *fused, "--input", shared / "nuscenes_keyframe", "--out", tmp_path, "--min-score", 0.0)
+    run_tool("infer", *fused, "--input", shared / "data" / "nuscenes_keyframe", "--out", tmp_path, "--min-score", 0.0)
     (token,) = frames_of(tmp_path)
     assert token.startswith("ca9a282c")
     vector_map = load_geojson(tmp_path / "geojson" / f"{token}.geojson")
@@ -131,7 +131,7 @@ def test_a_recording_of_ones_own_runs_and_its_map_is_left_alone(fused: tuple[Pat
 
 
 def test_a_real_argoverse_log_runs_on_its_lidar(lidar_only: tuple[Path, Path], shared: Path, tmp_path: Path) -> None:
-    log = next((shared / "argoverse2" / "sensor" / "val").glob("adcf7d18*"))
+    log = next((shared / "data" / "argoverse2" / "sensor" / "val").glob("adcf7d18*"))
     run_tool("infer", *lidar_only, "--input", log, "--out", tmp_path, "--min-score", 0.0)
     (token,) = frames_of(tmp_path)
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == [f"{token}_bev.png"]

@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from pyquaternion import Quaternion
 
-from mapstack.geometry.se3 import invert, make_transform, transform_points
+from mapstack.geometry import BEVGrid
+from mapstack.geometry.se3 import invert, make_transform, planar_pose, transform_points
+from mapstack.maps import MapPatch, load_geojson
 from mapstack.visualization.camera import CameraView
 
 
@@ -28,7 +30,7 @@ def _transform(row: dict) -> NDArray:
 
 @pytest.fixture(scope="session")
 def keyframe(shared: Path) -> Keyframe:
-    root = shared / "nuscenes_keyframe"
+    root = shared / "data" / "nuscenes_keyframe"
     tables = {}
     for name in ("sample_data", "calibrated_sensor", "ego_pose"):
         rows = json.loads((root / "v1.0-mini" / f"{name}.json").read_text())
@@ -49,17 +51,8 @@ def keyframe(shared: Path) -> Keyframe:
 
 
 @pytest.fixture(scope="session")
-def real_lines(shared: Path) -> dict[str, list[NDArray]]:
-    """Real lines around the keyframe, (n, 2) world metres, by class."""
-    collection = json.loads((shared / "nuscenes_maps" / "scene-0061.geojson").read_text())
-    kinds = {
-        "ROAD_LINE_BROKEN_SINGLE_WHITE": "divider",
-        "ROAD_LINE_SOLID_SINGLE_YELLOW": "divider",
-        "ROAD_LINE_SOLID_SINGLE_WHITE": "boundary",
-    }
-    lines: dict[str, list[NDArray]] = {"divider": [], "boundary": []}
-    for feature in collection["features"]:
-        kind = kinds.get(feature["properties"]["type"])
-        if kind:
-            lines[kind].append(np.array(feature["geometry"]["coordinates"])[:, :2])
-    return lines
+def real_patch(shared: Path, keyframe: Keyframe) -> MapPatch:
+    """The real map of 60 m x 30 m around the keyframe."""
+    vector_map = load_geojson(shared / "data" / "nuscenes_maps" / "scene-0061.geojson")
+    grid = BEVGrid((-30, -15, -5, 30, 15, 3), 0.3)
+    return vector_map.crop(planar_pose(keyframe.world_from_ego), grid, classes=("divider", "ped_crossing", "boundary"))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mapstack.geometry.camera import project
-from mapstack.geometry.se3 import invert, make_transform, planar_pose, transform_points
+from mapstack.geometry.se3 import invert, make_transform, transform_points
+from mapstack.maps import MapPatch
 from mapstack.visualization import CameraView, DrawnMap, draw_lidar, draw_map, project_lidar, project_segments
 from mapstack.visualization.camera import MARGIN_PX, NEAR_M
 from mapstack.visualization.palette import class_rgb
@@ -132,10 +133,10 @@ def _paint_under(keyframe: Keyframe, dividers: list[NDArray], shift_m: float) ->
     return float(paint[v, u].mean())
 
 
-def test_real_dividers_lie_on_real_paint(keyframe: Keyframe, real_lines: dict[str, list[NDArray]]) -> None:
-    ego_from_world = invert(planar_pose(keyframe.world_from_ego))
-    flat = [np.column_stack([line, np.zeros(len(line))]) for line in real_lines["divider"]]
-    dividers = [transform_points(ego_from_world, line)[:, :2] for line in flat]
+def test_real_dividers_lie_on_real_paint(keyframe: Keyframe, real_patch: MapPatch) -> None:
+    rows = zip(real_patch.vertices, real_patch.labels, strict=True)
+    dividers = [line[:, :2] for line, label in rows if real_patch.classes[label] == "divider"]
+    assert len(dividers) >= 3
     on_line = max(_paint_under(keyframe, dividers, shift) for shift in (-0.2, 0.0))
     beside = [_paint_under(keyframe, dividers, shift) for shift in (-1.5, -1.0, -0.75, 0.75, 1.0, 1.5)]
     assert on_line > 2.5 * max(beside)
