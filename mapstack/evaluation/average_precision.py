@@ -66,33 +66,32 @@ def drawn_average_precision(
     Returns:
         (R, T) AP; NaN where there are no targets.
     """
-    at = np.flatnonzero(hits.any(1))
     aps = np.zeros((weights.shape[1], hits.shape[1]))
+    at = np.flatnonzero(hits.any(1))
     if len(at):
         # Between two hits only the number of predictions per unit matters: one sparse product counts them all.
         used = np.arange(at[-1] + 1)
         counts = sparse.coo_matrix(
             (np.ones(len(used)), (np.searchsorted(at, used), units[used])), shape=(len(at), len(weights))
         ).tocsr()
-        ranked = np.maximum(np.cumsum(counts @ weights, axis=0), 1.0)  # (H, R)
-        for column in range(hits.shape[1]):
-            rows = np.flatnonzero(hits[at, column])
-            aps[:, column] = _drawn(weights[units[at[rows]]], ranked[rows], num_targets, mode)
+        columns = [(rows := np.flatnonzero(hits[at, column]), units[at[rows]]) for column in range(hits.shape[1])]
+        for draw, drawn in enumerate(np.ascontiguousarray(weights.T)):  # one at a time stays within the cache
+            ranked = np.maximum(np.cumsum(counts @ drawn), 1.0)  # (H,)
+            for column, (rows, its_units) in enumerate(columns):
+                aps[draw, column] = _drawn(drawn[its_units], ranked[rows], num_targets[draw], mode)
     aps[num_targets <= 0] = np.nan
     return aps
 
 
-def _drawn(gained: NDArray, ranked: NDArray, num_targets: NDArray, mode: APMode) -> NDArray:
-    """(R,) AP from (H, R) weights gained at each hit and predictions ranked up to it."""
-    found = np.cumsum(gained, axis=0)
-    envelope = np.maximum.accumulate((found / ranked)[::-1], axis=0)[::-1]
-    divisor = np.maximum(num_targets, 1.0)
+def _drawn(gained: NDArray, ranked: NDArray, num_targets: float, mode: APMode) -> float:
+    """AP from the weight (H,) gained at each hit and the predictions (H,) ranked up to it."""
+    found = np.cumsum(gained)
+    envelope = np.maximum.accumulate((found / ranked)[::-1])[::-1]
+    divisor = max(num_targets, 1.0)
     if mode == "area":
-        return (gained * envelope).sum(0) / divisor
-    levels = _levels(mode)
-    first = np.stack([(found < (level - ROUNDING) * divisor).sum(0) for level in levels])  # (L, R)
-    padded = np.concatenate([envelope, np.zeros((1, envelope.shape[1]))])
-    return np.take_along_axis(padded, first, axis=0).mean(0)
+        return float((gained * envelope).sum() / divisor)
+    first = np.searchsorted(found / divisor, _levels(mode) - ROUNDING, side="left")
+    return float(np.append(envelope, 0.0)[first].mean())
 
 
 def _levels(mode: str) -> NDArray:

@@ -105,15 +105,16 @@ class EvaluationSet:
         ranges = (_Range(), _Range())
         first, sides, size = 0, ([], []), 0
         for number, token in enumerate(self.tokens):
-            for number_of_side, (source, side, seen) in enumerate(zip(self._sources, sides, ranges, strict=True)):
-                frame = _read_frame(source, token, dim, len(self.classes), scored=number_of_side == 0)
-                seen.add(frame.lines.vertices)
-                side.append(frame)
-                size += len(frame.labels)
+            for which, (source, side) in enumerate(zip(self._sources, sides, strict=True)):
+                side.append(_read_frame(source, token, dim, len(self.classes), scored=which == 0))
+                size += len(side[-1].labels)
             self.scenes[number] = self._scene(token, sides[1][-1].entry, sides[0][-1].entry)
             if size >= ELEMENTS_PER_CHUNK or number == len(self.tokens) - 1:
                 tokens = tuple(self.tokens[first : number + 1])
-                yield Chunk(first, tokens, *(_join(side, first, dim) for side in sides))
+                joined = [_join(side, first, dim) for side in sides]
+                for seen, side in zip(ranges, joined, strict=True):
+                    seen.add(side.lines.vertices)
+                yield Chunk(first, tokens, *joined)
                 first, sides, size = number + 1, ([], []), 0
         for source, seen in zip(self._sources, ranges, strict=True):
             seen.check(source.name)
@@ -144,8 +145,9 @@ class _Range:
 
     def add(self, vertices: NDArray) -> None:
         if len(vertices):
-            self.low = np.minimum(self.low, vertices[:, :2].min(0))
-            self.high = np.maximum(self.high, vertices[:, :2].max(0))
+            x, y = vertices[:, 0], vertices[:, 1]
+            self.low = np.minimum(self.low, (x.min(), y.min()))
+            self.high = np.maximum(self.high, (x.max(), y.max()))
 
     def check(self, name: str) -> None:
         spread = (self.high - self.low).max()
@@ -177,7 +179,9 @@ def _stated_classes(*sides: Submission) -> tuple[str, ...] | None:
 
 def _labels_seen(targets: Submission) -> tuple[str, ...]:
     """Names for labels 0 to the largest in the targets, where nobody said what they mean."""
-    largest = max((max(targets.entry(token).get("labels", ()), default=-1) for token in targets.tokens), default=-1)
+    largest = max(
+        (max(targets.quick_entry(token).get("labels", ()), default=-1) for token in targets.tokens), default=-1
+    )
     return tuple(str(label) for label in range(int(largest) + 1))
 
 
@@ -204,7 +208,7 @@ def _join(frames: list[_Frame], first: int, dim: int) -> Side:
 
 def _read_frame(source: Submission, token: str, dim: int, num_classes: int, scored: bool) -> _Frame:
     """One side of one frame, checked; a DataError names file and token."""
-    entry, where = source.entry(token), f"{source.name}: token {token}"
+    entry, where = source.quick_entry(token), f"{source.name}: token {token}"
     for key in ("vectors", "labels", "scores")[: 2 + scored]:
         if key not in entry:
             raise DataError(f"{where} has no {key!r}; it has {', '.join(map(str, entry)) or 'nothing'}")
@@ -234,29 +238,31 @@ def _numbers(values: object, where: str, name: str) -> NDArray:
 
 
 def _parse_vectors(vectors: object, where: str, dim: int) -> Polylines:
-    """Vectors of equal length in one conversion, ragged ones one by one."""
+    """The checked polylines of one frame, cut to ``dim`` coordinates."""
     if not len(vectors):
         return Polylines(np.zeros((0, dim)), np.zeros(0, np.int64))
-    lines = None
-    if len({len(vector) for vector in vectors}) == 1:
-        block = _as_points(vectors, 3, where, "a vector")
-        lines = Polylines(block.reshape(-1, block.shape[-1]), np.full(len(block), block.shape[1], np.int64))
-    else:
-        arrays = [_as_points(vector, 2, where, f"vector {number}") for number, vector in enumerate(vectors)]
-        widths = {array.shape[-1] for array in arrays}
-        if len(widths) > 1:
-            raise DataError(f"{where} mixes 2-D and 3-D vectors")
-        lines = Polylines(np.concatenate(arrays), np.array([len(array) for array in arrays], np.int64))
-    owner = np.repeat(np.arange(len(lines)), lines.counts)
+    lines = vectors if isinstance(vectors, Polylines) else _from_lists(vectors, where)
     if lines.counts.min() < 2:
         number = int(lines.counts.argmin())
         raise DataError(f"{where}: vector {number} has {lines.counts[number]} point(s), a polyline needs 2")
-    broken = ~np.isfinite(lines.vertices).all(1)
-    if broken.any():
-        raise DataError(f"{where}: vector {owner[broken.argmax()]} holds NaN or infinity; the model diverged?")
+    if not np.isfinite(lines.vertices).all():
+        broken = ~np.isfinite(lines.vertices).all(1)
+        owner = np.repeat(np.arange(len(lines)), lines.counts)[broken.argmax()]
+        raise DataError(f"{where}: vector {owner} holds NaN or infinity; the model diverged?")
     if lines.vertices.shape[1] < dim:
         raise DataError(f"{where}: vectors are 2-D, the protocol scores {dim} coordinates")
     return Polylines(lines.vertices[:, :dim], lines.counts)
+
+
+def _from_lists(vectors: Sequence, where: str) -> Polylines:
+    """Vectors of equal length in one conversion, ragged ones one by one."""
+    if len({len(vector) for vector in vectors}) == 1:
+        block = _as_points(vectors, 3, where, "a vector")
+        return Polylines(block.reshape(-1, block.shape[-1]), np.full(len(block), block.shape[1], np.int64))
+    arrays = [_as_points(vector, 2, where, f"vector {number}") for number, vector in enumerate(vectors)]
+    if len({array.shape[-1] for array in arrays}) > 1:
+        raise DataError(f"{where} mixes 2-D and 3-D vectors")
+    return Polylines(np.concatenate(arrays), np.array([len(array) for array in arrays], np.int64))
 
 
 def _as_points(value: object, ndim: int, where: str, what: str) -> NDArray:

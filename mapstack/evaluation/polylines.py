@@ -68,16 +68,17 @@ class Polylines:
             keep_sampled: leave a polyline that already has P vertices as it is.
 
         Returns:
-            (N, P, D) float64. A polyline without length gives its point P times. Coordinates that two
-            neighbouring vertices share are kept to the bit, so parallel lines stay exactly parallel.
+            (N, P, D) float64, a view of coordinate-first memory. A polyline without length gives its point P
+            times. Coordinates that two neighbouring vertices share are kept to the bit, so parallel lines stay
+            exactly parallel.
         """
-        points = np.empty((len(self), num_points, self.vertices.shape[1]))
+        points = np.empty((self.vertices.shape[1], len(self), num_points))
         for rows, width in self._buckets():
-            points[rows] = _resample_padded(self._padded(rows, width), num_points)
+            points[:, rows] = _resample_padded(self._padded(rows, width), num_points)
         if keep_sampled:
             rows = np.flatnonzero(self.counts == num_points)
-            points[rows] = self._padded(rows, num_points)
-        return points
+            points[:, rows] = np.moveaxis(self._padded(rows, num_points), -1, 0)
+        return np.moveaxis(points, 0, -1)
 
     def simplified(self, tolerance_m: float) -> "Polylines":
         """Douglas-Peucker in xy, topology kept, as shapely's ``simplify``."""
@@ -93,10 +94,10 @@ class Polylines:
         nearest = np.full(len(self), np.inf)
         for rows, width in self._buckets():
             line = self._padded(rows, width)[..., :2]
-            start, step = line[:, :-1], np.diff(line, axis=1)
-            squared = np.maximum((step**2).sum(-1), np.finfo(float).tiny)
-            along = np.clip(-(start * step).sum(-1) / squared, 0.0, 1.0)
-            nearest[rows] = np.sqrt(((start + along[..., None] * step) ** 2).sum(-1)).min(1)
+            (x, y), (dx, dy) = np.moveaxis(line[:, :-1], -1, 0), np.moveaxis(np.diff(line, axis=1), -1, 0)
+            squared = np.maximum(dx**2 + dy**2, np.finfo(float).tiny)
+            along = np.clip(-(x * dx + y * dy) / squared, 0.0, 1.0)
+            nearest[rows] = np.sqrt((x + along * dx) ** 2 + (y + along * dy) ** 2).min(1)
         return nearest
 
 
@@ -109,22 +110,25 @@ def _arc_m(line: NDArray) -> NDArray:
 
 
 def _resample_padded(line: NDArray, num_points: int) -> NDArray:
-    """(R, P, D) at equal arc length along (R, W, D), whose rows may end in repeated vertices."""
+    """(D, R, P) at equal arc length along (R, W, D), whose rows may end in repeated vertices."""
     rows, width, dim = line.shape
     arc = _arc_m(line)
     total = arc[:, -1:]
-    safe_total = np.where(total > 0, total, 1.0)
+    span = np.diff(arc, axis=1)
     # The first sample strictly after each vertex; counting vertices per sample then replaces a search per sample.
-    first_sample = np.floor(arc / safe_total * (num_points - 1)).astype(np.int64) + 1
+    first_sample = np.floor(arc * ((num_points - 1) / np.where(total > 0, total, 1.0))).astype(np.int64) + 1
     slot = np.minimum(first_sample, num_points) + np.arange(rows)[:, None] * (num_points + 1)
     passed = np.bincount(slot.ravel(), minlength=rows * (num_points + 1)).reshape(rows, num_points + 1)
-    right = np.clip(np.cumsum(passed, axis=1)[:, :num_points], 1, width - 1)  # (R, P)
-    flat_right = right + np.arange(rows)[:, None] * width
-    arc_flat, line_flat = arc.ravel(), line.reshape(-1, dim)
-    span = arc_flat[flat_right] - arc_flat[flat_right - 1]
-    wanted = total * np.linspace(0.0, 1.0, num_points)
-    weight = np.clip((wanted - arc_flat[flat_right - 1]) / np.where(span > 0, span, 1.0), 0.0, 1.0)[..., None]
-    left_vertex = line_flat[flat_right - 1]
-    points = left_vertex + (line_flat[flat_right] - left_vertex) * weight
-    points[:, 0], points[:, -1] = line[:, 0], line[:, -1]
+    segment = np.cumsum(passed[:, :num_points], axis=1) - 1  # (R, P), the vertex at or before each sample
+    np.clip(segment, 0, width - 2, out=segment)
+    segment += np.arange(rows)[:, None] * (width - 1)
+    past = total * np.linspace(0.0, 1.0, num_points)  # metres beyond the vertex before
+    past -= np.take(arc[:, :-1], segment, mode="clip")
+    points = np.empty((dim, rows, num_points))
+    for d in range(dim):
+        slope = np.diff(line[..., d], axis=1) / np.where(span > 0, span, np.inf)
+        np.take(slope, segment, mode="clip", out=points[d])
+        points[d] *= past
+        points[d] += np.take(line[:, :-1, d], segment, mode="clip")
+    points[:, :, 0], points[:, :, -1] = line[:, 0].T, line[:, -1].T
     return points

@@ -59,8 +59,12 @@ def test_sampled_lines_are_kept_where_asked() -> None:
 def test_distances_agree_with_the_definition() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.uniform(-30, 30, (2, 20, 15, 3))
-    np.testing.assert_allclose(chamfer_m(a, b), [reference.chamfer(x, y) for x, y in zip(a, b)], atol=1e-12)
-    np.testing.assert_allclose(frechet_m(a, b), [reference.frechet(x, y) for x, y in zip(a, b)], atol=1e-12)
+    np.testing.assert_allclose(
+        chamfer_m(a, b), [reference.chamfer(x, y) for x, y in zip(a, b, strict=True)], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        frechet_m(a, b), [reference.frechet(x, y) for x, y in zip(a, b, strict=True)], atol=1e-12
+    )
     assert (chamfer_m(a, a) == 0).all()
     assert (frechet_m(a, a) == 0).all()
 
