@@ -132,7 +132,10 @@ def _write_poses(log: _Log, times: list[float]) -> None:
 
 def _write_calibration(folder: Path, cameras: list[Camera]) -> None:
     poses = [(camera.name, *_pose_row(camera.ego_from_camera)) for camera in cameras]
-    poses.append(("up_lidar", *_pose_row(argoverse2_lidar(4).ego_from_lidar)))
+    upper = argoverse2_lidar(4).ego_from_lidar
+    # The real car carries a second laser upside down, whose pose the API asks for; it has no returns here.
+    lower = make_transform(np.diag([1.0, -1.0, -1.0]), upper[:3, 3] - np.array([0.0, 0.0, 0.11]))
+    poses += [("up_lidar", *_pose_row(upper)), ("down_lidar", *_pose_row(lower))]
     columns = {"sensor_name": pa.string(), **dict.fromkeys(POSE, pa.float64())}
     _write_table(folder / "calibration" / "egovehicle_SE3_sensor.feather", poses, columns)
     rows = []
