@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -29,17 +30,25 @@ __all__ = [
 ]
 
 
-def _logged_statistic(owner: type, name: str) -> Callable:
-    """The only ``getattr`` that a checkpoint may ask for: HistoryBuffer pickles its own methods."""
-    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+# Methods that a checkpoint refers to by name: HistoryBuffer pickles its own, a one-cycle schedule the curve it follows.
+PICKLED_METHODS = {
+    HistoryBuffer: ("min", "max", "mean", "current"),
+    OneCycleParamScheduler: ("_annealing_cos", "_annealing_linear"),
+}
+
+
+def _known_method(owner: type, name: str) -> Callable:
+    """The only ``getattr`` that a checkpoint may ask for: a method of :data:`PICKLED_METHODS`."""
+    if name not in PICKLED_METHODS.get(owner, ()):
         raise pickle.UnpicklingError(f"it asks for attribute {name!r} of {owner!r}")
-    return getattr(HistoryBuffer, name)
+    return getattr(owner, name)
 
 
 # What MMEngine puts into a checkpoint besides tensors and plain types: the logged scalars, whose values are arrays.
 SAFE_GLOBALS = (
     HistoryBuffer,
-    (_logged_statistic, "builtins.getattr"),
+    OneCycleParamScheduler,
+    (_known_method, "builtins.getattr"),
     np.ndarray,
     np.dtype,
     np.dtypes.BoolDType,

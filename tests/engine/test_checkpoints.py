@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleLR
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -38,6 +39,22 @@ def test_mmengine_contents_load_without_unpickling(tmp_path: Path) -> None:
     assert loaded["message_hub"]["train/loss"].mean(2) == 1.5
     assert loaded["message_hub"]["train/loss"].statistics("max") == 2.0
     assert loaded["message_hub"]["lr"] == 0.1
+
+
+@pytest.mark.parametrize("curve", ["cos", "linear"])
+def test_a_one_cycle_schedule_loads_and_goes_on(tmp_path: Path, curve: str) -> None:
+    def schedule() -> OneCycleLR:
+        optimizer = torch.optim.AdamW(nn.Linear(2, 2).parameters(), lr=0.1)
+        return OneCycleLR(optimizer, eta_max=0.1, total_steps=20, anneal_strategy=curve)
+
+    first, second = schedule(), schedule()
+    for _ in range(7):
+        first.step()
+    torch.save({"param_schedulers": [first.state_dict()]}, tmp_path / "a.pth")
+    second.load_state_dict(load_checkpoint_file(tmp_path / "a.pth")["param_schedulers"][0])
+    first.step()
+    second.step()
+    assert second.get_last_value() == first.get_last_value()
 
 
 @pytest.mark.parametrize("content", [Malicious(), AsksForAttribute()])
