@@ -30,10 +30,14 @@ def parse_number_lists(text: bytes) -> Polylines | None:
     num_points = int(counts.sum())
     if expected not in (2 * num_points, 3 * num_points):
         return None
+    packed = b"," + flat.translate(None, b" \t\r\n") + b","
+    if b",," in packed:  # a number is missing, which NumPy would make -1
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of text that is no number: then there are too few
-        numbers = np.fromstring(flat, dtype=np.float64, sep=",")
-    return Polylines(numbers.reshape(num_points, -1), counts) if len(numbers) == expected else None
+        # NumPy forgives a broken last number ("2e"), so the last one is ours.
+        numbers = np.fromstring(flat + b",0", dtype=np.float64, sep=",")
+    return Polylines(numbers[:-1].reshape(num_points, -1), counts) if len(numbers) == expected + 1 else None
 
 
 def _points_per_vector(characters: NDArray) -> NDArray | None:

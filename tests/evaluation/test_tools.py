@@ -86,7 +86,7 @@ def test_a_paired_difference_is_surer_than_its_parts() -> None:
     predictions, targets = random_set(62, num_frames=60)
     rng = np.random.default_rng(0)
     worse = {
-        token: {**entry, "vectors": [(np.array(v) + rng.normal(0, 0.3, 2)).tolist() for v in entry["vectors"]]}
+        token: {**entry, "vectors": [(np.array(v) + rng.normal(0, 0.5, 2)).tolist() for v in entry["vectors"]]}
         for token, entry in predictions.items()
     }
     results = {name: evaluate(p, targets) for name, p in (("base", predictions), ("worse", worse))}
