@@ -89,16 +89,17 @@ def test_denoising_queries_do_not_change_the_others() -> None:
 
 
 def test_untrained_camera_splats_onto_the_ground() -> None:
-    """With the ground prior most lifted weight of a pixel below the horizon lies where its ray meets z = 0."""
+    """With the ground prior the likeliest depth below the horizon is where the ray meets z = 0, to half a bin."""
     model = MODELS.build(mapper_config(lidar=False)).eval()
     encoder = model.encoders["camera"]
     inputs = model.data_preprocessor(packed_batch((1,), lidar=False))["inputs"]
     with torch.no_grad():
         _, aux = encoder(inputs)
     points = encoder._frustum(inputs, aux["depth_logits"].shape[-2:])
-    expected = (aux["depth_logits"].softmax(2)[..., None] * points).sum(2)  # (B, V, h, w, 3)
+    likely = aux["depth_logits"].argmax(2)[:, :, None, :, :, None].expand(-1, -1, 1, -1, -1, 3)
+    landed = points.gather(2, likely)[0, 0, 0]  # (h, w, 3)
     rows = slice(6, 8)  # image rows well below the horizon: ground 2 to 8 m away
-    assert expected[0, 0, rows, :, 2].abs().max() < 0.5
+    assert landed[rows, :, 2].abs().max() < 0.7
     assert points[0, 0, :, rows, :, 2].abs().max() > 1.0
 
 

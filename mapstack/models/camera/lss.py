@@ -52,6 +52,7 @@ class LSSEncoder(nn.Module):
         ground_prior: start from the ground plane.
         ground_z_m: ego z of the ground below the car: 0 on nuScenes, about -0.3 on Argoverse 2.
         neck_channels: width of the feature pyramid.
+        depth_weight: weight of the depth loss.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class LSSEncoder(nn.Module):
         ground_prior: bool = True,
         ground_z_m: float = 0.0,
         neck_channels: int = 64,
+        depth_weight: float = 0.5,
     ) -> None:
         super().__init__()
+        self.depth_weight = depth_weight
         self.grid = BEVGrid(**grid).with_cell(cell_m)
         self.backbone = MODELS.build(backbone)
         self.neck = TopDownNeck(self.backbone.out_channels, neck_channels)
@@ -128,8 +131,8 @@ class LSSEncoder(nn.Module):
         """(B, V, D, h, w): a bump at the ground depth, one bin wide near and wider far off."""
         bins = self.depth_bins[:, None, None]
         width = self.bin_m + 0.1 * ground[:, :, None]
-        bump = -(((bins - ground[:, :, None]) / width) ** 2)
-        return 4.0 * self.prior_scale.exp() * torch.where(ground[:, :, None] > bins[-1] + width, torch.zeros_like(bump), bump)
+        bump = torch.exp(-(((bins - ground[:, :, None]) / width) ** 2))  # bounded: what stands on the ground stays likely
+        return 4.0 * self.prior_scale.exp() * bump
 
     def _splat(self, depth: Tensor, context: Tensor, points: Tensor) -> Tensor:
         batch = depth.shape[0]
@@ -160,4 +163,4 @@ class LSSEncoder(nn.Module):
         known = known & inputs["camera_valid"][..., None, None]
         target = torch.where(known, target, -100)
         total = F.cross_entropy(logits.flatten(0, 3), target.flatten(), ignore_index=-100, reduction="sum")
-        return {"loss_depth": total / known.sum().clamp(min=1)}
+        return {"loss_depth": self.depth_weight * total / known.sum().clamp(min=1)}

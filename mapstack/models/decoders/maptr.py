@@ -10,8 +10,10 @@ from mapstack.models.matching import Assignment, TargetBatch, batch_targets
 from mapstack.registry import MODELS, TASK_UTILS
 from mapstack.structures import MapElements
 
+from .attraction import AttractionField
 from .deformable import BEVDeformableAttention
 from .denoising import DenoisingQueries
+from .position import PointEmbedding
 from .proposals import BEVProposals
 
 __all__ = ["MapTRDecoder"]
@@ -62,7 +64,7 @@ class MapTRDecoder(nn.Module):
         num_samples: BEV samples per head and point.
         denoising: keyword arguments of :class:`DenoisingQueries`; None trains without.
         matcher: built from TASK_UTILS.
-        loss_weights: weights of ``class``, ``point``, ``direction``, ``heat``, ``proposal``.
+        loss_weights: weights of ``class``, ``point``, ``direction``, ``heat``, ``proposal``, ``field``.
     """
 
     def __init__(
@@ -85,10 +87,13 @@ class MapTRDecoder(nn.Module):
         self.grid = BEVGrid(**grid).with_cell(cell_m)
         self.num_classes, self.num_queries = num_classes, num_queries
         self.proposals = BEVProposals(self.grid, in_channels, num_classes, num_points, embed_dims)
-        self.value = nn.Conv2d(in_channels, embed_dims, 1)
+        self.field = AttractionField(self.grid, in_channels, num_classes)
+        self.value = nn.Conv2d(in_channels + 2 * num_classes, embed_dims, 1)
+        self.see_pull = nn.Linear(2, embed_dims)
+        self.gate = nn.Parameter(torch.zeros(num_layers))
         self.element_class = nn.Embedding(num_classes, embed_dims)
         self.point_embed = nn.Embedding(num_points, embed_dims)
-        self.position = nn.Sequential(nn.Linear(2, embed_dims), nn.ReLU(), nn.Linear(embed_dims, embed_dims))
+        self.position = PointEmbedding(embed_dims)
         self.layers = nn.ModuleList(
             _DecoderLayer(self.grid, embed_dims, num_heads, num_samples) for _ in range(num_layers)
         )
@@ -101,7 +106,7 @@ class MapTRDecoder(nn.Module):
             nn.init.constant_(head[-1].bias, -3.0)
         self.denoising = DenoisingQueries(self.grid, num_classes, **denoising) if denoising is not None else None
         self.matcher = TASK_UTILS.build(matcher or {"type": "PolylineMatcher"})
-        weights = {"class": 2.0, "point": 1.0, "direction": 0.2, "heat": 1.0, "proposal": 0.5}
+        weights = {"class": 2.0, "point": 1.0, "direction": 0.2, "heat": 1.0, "proposal": 0.5, "field": 2.0}
         self.loss_weights = weights | (loss_weights or {})
 
     @staticmethod
@@ -118,28 +123,31 @@ class MapTRDecoder(nn.Module):
         """
         proposals = self.proposals(bev)
         points, feats, labels = self.proposals.select(proposals, self.num_queries)
-        return self._decode(bev, points, feats, labels, None)[-1]
+        return self._decode(bev, self.field(bev), points, feats, labels, None)[-1]
 
     def _decode(
-        self, bev: Tensor, points: Tensor, feats: Tensor, labels: Tensor, blocked: Tensor | None
+        self, bev: Tensor, field: Tensor, points: Tensor, feats: Tensor, labels: Tensor, blocked: Tensor | None
     ) -> list[dict[str, Tensor]]:
-        value = self.value(bev)
+        field = field.detach()  # it learns from its own dense loss
+        value = self.value(torch.cat([bev, field / self.field.radius_m], 1))
         element = feats + self.element_class(labels)
         x = element[:, :, None] + self.point_embed.weight  # (B, Q, P, C)
         outputs = []
-        for layer, refine, classify in zip(self.layers, self.refine, self.classify, strict=True):
+        for i, layer in enumerate(self.layers):
             reference = points.detach()
-            position = self.position(self.grid.patch_from_ego(reference) * 2 - 1)
+            pull = self.field.pull(field, reference, labels)
+            position = self.position(reference) + self.see_pull(pull)
             x = layer(x, position, reference, value, blocked)
-            points = reference + refine(x) * 2.0  # an output of 1 is 2 m
-            outputs.append({"logits": classify(x.mean(2)), "points": points})
+            points = reference + self.gate[i].sigmoid() * pull + self.refine[i](x) * 2.0  # an output of 1 is 2 m
+            outputs.append({"logits": self.classify[i](x.mean(2)), "points": points})
         return outputs
 
     def loss(self, bev: Tensor, truth: list[MapElements]) -> dict[str, Tensor]:
         """Losses of (B, C, rows, cols) against B frames of truth; frames without an element train too."""
         target = batch_targets(truth, bev.device)
         proposals = self.proposals(bev)
-        losses = self.proposals.loss(proposals, target)
+        field = self.field(bev)
+        losses = self.proposals.loss(proposals, target) | {"loss_field": self.field.loss(field, target)}
         losses = {key: self.loss_weights[key.removeprefix("loss_")] * value for key, value in losses.items()}
         points, feats, labels = self.proposals.select(proposals, self.num_queries)
         noised = None
@@ -148,7 +156,7 @@ class MapTRDecoder(nn.Module):
             points = torch.cat([points, noised.points], 1)
             feats, labels = torch.cat([feats, noised.feats], 1), torch.cat([labels, noised.labels], 1)
         blocked = noised.blocked(self.num_queries) if noised is not None else None
-        outputs = self._decode(bev, points, feats, labels, blocked)
+        outputs = self._decode(bev, field, points, feats, labels, blocked)
         for i, output in enumerate(outputs):
             own = {key: value[:, : self.num_queries] for key, value in output.items()}
             match = self.matcher(own["logits"], own["points"], target)

@@ -10,7 +10,7 @@ from mapstack.registry import MODELS
 
 __all__ = ["DynamicPillars"]
 
-NUM_POINT_FEATURES = 9  # x, y, z, intensity, time lag, two offsets to the cell centre, height above the cell mean, range
+NUM_POINT_FEATURES = 10  # x, y, z coarse and fine, intensity, lag, offset to the cell centre (2), height in cell, range
 
 
 @MODELS.register_module()
@@ -61,15 +61,18 @@ class DynamicPillars(nn.Module):
         return self.down(torch.cat([*pooled, (count + 1).log() / 4], 1)), {}
 
     def _describe(self, points: Tensor, cells: Tensor, mean_z: Tensor) -> Tensor:
-        """(M, 9) features of each point, scaled to about one."""
+        """(M, 10) features of each point, scaled to about one."""
         x_min, y_min = self.grid.pc_range[:2]
         center = cells[:, [2, 1]].to(points.dtype) + 0.5
         center = center * self.grid.cell_m + points.new_tensor([x_min, y_min])
         offset = (points[:, 1:3] - center) / self.grid.cell_m
-        scale = points.new_tensor([1 / 30, 1 / 30, 1.0, 1.0, 1.0])
+        x, y, z, intensity, lag = points[:, 1:6].unbind(1)
+        kerb = z.clamp(-0.5, 0.5) * 6  # a kerb is 0.15 m high and must not drown among buildings
         height = (points[:, 3:4] - mean_z) * 5
         distance = points[:, 1:3].norm(dim=1, keepdim=True) / 30
-        feats = torch.cat([points[:, 1:6] * scale, offset, height, distance], 1)
+        # Dry asphalt returns a few per cent and paint a third: spread that part of the scale.
+        plain = torch.stack([x / 30, y / 30, z, kerb, intensity * 6, lag * 2], 1)
+        feats = torch.cat([plain, offset, height, distance], 1)
         return feats.clamp(-10, 10)  # a point far outside the range must not shift the batch statistics
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def batch_targets(elements: list[MapElements], device: torch.device, dims: int =
     shapes = {item.points.shape[1:] for item in elements if len(item)}
     if len(shapes) > 1:
         raise ValueError(f"frames of one batch have different point counts or dimensions: {sorted(shapes)}")
-    num_points, given = shapes.pop() if shapes else (2, dims)
+    num_points, given = shapes.pop() if shapes else (elements[0].points.shape[1], dims)
     if given < dims:
         raise ValueError(f"the decoder predicts {dims} coordinates and the truth has {given}; set its dims to {given}")
     counts = [len(item) for item in elements]
