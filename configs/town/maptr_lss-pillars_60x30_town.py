@@ -16,11 +16,11 @@ truth = [
         divider_rule=_base_.divider_rule,
         num_points=_base_.num_points,
     ),
-    dict(type="DrawMap", cell_m=0.6),
+    dict(type="DrawMap", cell_m=_base_.bev_cell_m),
 ]
 pack = [dict(type="LidarDepth", stride=8), dict(type="PackMapInputs")]
 
-model = dict(grid=_base_.grid, num_classes=len(_base_.classes))
+model = dict(grid=_base_.grid, cell_m=_base_.bev_cell_m, num_classes=len(_base_.classes))
 train_dataloader = dict(
     dataset=dict(pipeline=_base_.augment + _base_.train_cameras + _base_.lidar + truth + pack)
 )

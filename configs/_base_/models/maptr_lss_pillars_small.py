@@ -1,11 +1,10 @@
 """Cameras by lift-splat and LiDAR by pillars, concatenated; MapTR queries from BEV proposals. Sized for two CPU cores.
 
-A config adds ``grid`` and ``num_classes``, and drops a sensor by ``camera=None`` or ``lidar=None``.
+A config adds ``grid``, ``cell_m`` and ``num_classes``, and drops a sensor by ``camera=None`` or ``lidar=None``.
 """
 
 model = dict(
     type="Mapper",
-    cell_m=0.6,
     camera=dict(
         type="LSSEncoder",
         backbone=dict(

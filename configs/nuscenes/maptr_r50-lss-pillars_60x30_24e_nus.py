@@ -1,0 +1,29 @@
+"""Cameras and LiDAR on nuScenes, 60 m x 30 m: ResNet-50, 24 epochs at batch 4. Not trained here (docs/GPU_STATUS.md)."""
+
+_base_ = [
+    "../_base_/grids/60x30.py",
+    "../_base_/datasets/nuscenes.py",
+    "../_base_/models/maptr_lss_pillars.py",
+    "../_base_/schedules/adamw_cosine.py",
+    "../_base_/runtime/default.py",
+]
+
+truth = [
+    dict(
+        type="VectorizeMap",
+        grid=_base_.grid,
+        classes=_base_.classes,
+        divider_rule=_base_.divider_rule,
+        num_points=_base_.num_points,
+    ),
+    dict(type="DrawMap", cell_m=_base_.bev_cell_m),
+]
+pack = [dict(type="LidarDepth", stride=8), dict(type="PackMapInputs")]
+
+model = dict(grid=_base_.grid, cell_m=_base_.bev_cell_m, num_classes=len(_base_.classes))
+train_dataloader = dict(dataset=dict(pipeline=_base_.augment + _base_.train_cameras + _base_.lidar + truth + pack))
+val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + _base_.lidar + truth + pack))
+test_dataloader = val_dataloader
+val_evaluator = dict(type="MapMetric", protocol="maptr")
+test_evaluator = val_evaluator
+train_cfg = dict(max_iters=168720, val_interval=42180)
