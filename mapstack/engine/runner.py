@@ -14,8 +14,9 @@ from torch import nn
 
 from mapstack import __version__
 from mapstack.engine.checkpoints import PARTIAL_SUFFIX, latest_checkpoint, load_weights, publish
+from mapstack.engine.config_check import accepted_keys
 from mapstack.errors import ConfigError
-from mapstack.registry import RUNNERS
+from mapstack.registry import METRICS, RUNNERS
 
 __all__ = ["MapRunner", "build_runner", "enable_amp", "evaluate_checkpoint"]
 
@@ -121,7 +122,7 @@ def evaluate_checkpoint(cfg: Config, checkpoint: str | Path, out_dir: str | Path
     for i, evaluator in enumerate(evaluators):
         folder = out_dir / evaluator.get("protocol", str(i)) if i else out_dir
         folder.mkdir(parents=True, exist_ok=True)
-        if evaluator["type"].endswith("MapMetric"):
+        if "out_dir" in (accepted_keys(METRICS.get(evaluator["type"])) or ()):
             evaluator["out_dir"] = str(folder)
     cfg.work_dir = str(out_dir / "log")
     cfg.visualizer = None

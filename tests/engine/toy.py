@@ -1,5 +1,6 @@
 """A model, data and a config small enough to train for seconds: the engine does not care what it trains."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -87,12 +88,19 @@ class ToyMetric(BaseMetric):
 
     default_prefix = "toy"
 
+    def __init__(self, out_dir: str | None = None) -> None:
+        super().__init__()
+        self.out_dir = out_dir
+
     def process(self, data_batch: dict, data_samples: list[dict]) -> None:
         torch.rand(3)
         self.results += [sample["error"] for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        return {"mAP": 1.0 / (1.0 + sum(results))}
+        score = 1.0 / (1.0 + sum(results))
+        if self.out_dir is not None:
+            (Path(self.out_dir) / "metrics.json").write_text(json.dumps({"toy/mAP": score, "result": {}}))
+        return {"mAP": score}
 
 
 @HOOKS.register_module()

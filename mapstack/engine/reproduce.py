@@ -1,0 +1,111 @@
+"""Make the runs of a table with the project's own tools, resuming what was killed, and write what came out."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mapstack.engine.checkpoints import latest_checkpoint
+from mapstack.engine.tables import Run, Table, provenance, read_curve, table_result, write_json
+from mapstack.errors import ConfigError, MapstackError
+
+__all__ = ["make_run", "make_table", "render", "result_of"]
+
+
+def _tool(command: list[str]) -> None:
+    """Run one of our tools, its output going where ours goes."""
+    done = subprocess.run([sys.executable, *command])
+    if done.returncode:
+        raise MapstackError(f"failed with {done.returncode}: python {shlex.join(command)}")
+
+
+def result_of(run: Run, root: Path) -> dict | None:
+    """What a finished run left, None where it is still to be made."""
+    path = root / run.key / "result.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def make_run(run: Run, root: Path) -> dict:
+    """Train and score, or take the result that is there already."""
+    result = result_of(run, root)
+    if result is not None:
+        return result
+    folder = root / run.key
+    made_by = provenance()
+    if run.command is not None:
+        out = folder / "metrics.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        _tool(shlex.split(run.command.format(out=out, seed=run.seed)))
+        curve = []
+    else:
+        out = folder / "scored/metrics.json"
+        options = [f"{key}={value}" for key, value in run.options.items()]
+        changes = ["--cfg-options", *options] if options else []
+        work_dir = folder / "train"
+        train = ["tools/train.py", run.config, "--work-dir", str(work_dir), "--seed", str(run.seed), "--resume"]
+        _tool([*train, *changes])
+        checkpoint = latest_checkpoint(work_dir)
+        _tool(["tools/test.py", run.config, str(checkpoint), "--out", str(out.parent), *changes])
+        curve = read_curve(work_dir)
+    metrics = {key: value for key, value in json.loads(out.read_text()).items() if isinstance(value, int | float)}
+    if curve:
+        metrics["train/minutes"] = curve[-1]["train/minutes"]
+    about = {"config": run.config, "options": dict(run.options), "seed": run.seed, "command": run.command}
+    result = {**about, **made_by, "metrics": metrics, "curve": curve}
+    write_json(result, folder / "result.json")
+    return result
+
+
+def make_table(table: Table, root: Path, docs: Path) -> Path:
+    """Make a table from nothing: its data, its runs, docs/results/TABLE.json and its place in docs/RESULTS.md."""
+    for step in table.data:
+        if not Path(step["creates"]).exists():
+            _tool(shlex.split(step["command"]))
+    results = {run.key: make_run(run, root) for run in table.runs()}
+    content = table_result(table, results)
+    path = docs / "results" / f"{table.name}.json"
+    write_json(content, path)
+    page = docs / "RESULTS.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
+    page.write_text(render(table, content, text), encoding="utf-8")
+    return path
+
+
+def render(table: Table, content: Mapping, page: str) -> str:
+    """``page`` with the table between its markers, which are added at the end where they are missing.
+
+    Raises:
+        ConfigError: one marker is there without the other.
+    """
+    start, end = f"<!-- table:{table.name} -->", f"<!-- /table:{table.name} -->"
+    if (start in page) != (end in page):
+        raise ConfigError(f"RESULTS.md has only one of the markers {start} and {end}")
+    if start not in page:
+        page = f"{page.rstrip()}\n\n## {table.name}\n\n{start}\n{end}\n"
+    before, _, rest = page.partition(start)
+    after = rest.partition(end)[2]
+    return f"{before}{start}\n{_markdown(table, content)}{end}{after}"
+
+
+def _markdown(table: Table, content: Mapping) -> str:
+    columns = {
+        key: name for key, name in table.columns.items() if any(key in row["metrics"] for row in content["rows"])
+    }
+    lines = [f"{table.title} Seeds: {', '.join(map(str, content['seeds']))}.", ""]
+    lines += [f"| | {' | '.join(columns.values())} |", f"|---|{'--:|' * len(columns)}"]
+    for row in content["rows"]:
+        cells = [_cell(row["metrics"].get(key), row["metrics"].get(f"{key} (std)")) for key in columns]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    made = f"`{content['command']}`, commit {content['commit']}, {content['machine']}"
+    return "\n".join([*lines, "", f"Made by {made}.", ""])
+
+
+def _cell(value: float | None, spread: float | None) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    digits = 1 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")

@@ -1,0 +1,169 @@
+"""Tables are made from nothing, go on after a kill, share runs, and stand in RESULTS.md as they were made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mapstack.engine import reproduce
+from mapstack.engine.reproduce import make_run, make_table, render
+from mapstack.engine.tables import Row, Run, Table, load_tables, read_curve, table_result
+from mapstack.errors import ConfigError, MapstackError
+
+from .processes import run_tool
+from .toy import write_config
+
+ROOT = Path(__file__).parents[2]
+RECIPES = load_tables(ROOT / "configs/tables")
+
+
+class Tools:
+    """Runs tools in quick processes, keeps their names, and kills the next one at ``kill`` (see KillHook)."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.kill = ""
+
+    def __call__(self, command: list[str]) -> None:
+        self.names.append(Path(command[0]).name)
+        kill, self.kill = self.kill, ""
+        done = run_tool(self.names[-1], *command[1:], env={"TOY_KILL": kill or ":0"})
+        if done.returncode:
+            raise MapstackError(done.output)
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+    tools = Tools()
+    monkeypatch.setattr(reproduce, "_tool", tools)
+    return tools
+
+
+def toy_table(folder: Path, name: str = "toys", seeds: tuple[int, ...] = (0, 1), curve: bool = False) -> Table:
+    config = str(write_config(folder))
+    options = {"train_cfg.max_iters": 8, "train_cfg.val_interval": 4}
+    columns = {"toy/mAP": "mAP", "train/minutes": "minutes", "iteration": "iteration", "absent": "absent"}
+    return Table(name, "Toys.", seeds, columns, [Row("toy", config, options, curve)])
+
+
+def test_a_killed_table_goes_on_and_ends_complete(tmp_path: Path, tools: Tools) -> None:
+    table, runs, docs = toy_table(tmp_path), tmp_path / "runs", tmp_path / "docs"
+    tools.kill = "iter:6"
+    with pytest.raises(MapstackError):
+        make_table(table, runs, docs)
+    assert not (docs / "RESULTS.md").exists(), "half a table was published"
+    path = make_table(table, runs, docs)
+    assert tools.names == ["train.py", "train.py", "test.py", "train.py", "test.py"]
+
+    content = json.loads(path.read_text())
+    assert set(content) == {"table", "command", "seeds", "commit", "machine", "rows"}
+    assert content["command"] == "python tools/reproduce.py toys"
+    assert content["seeds"] == [0, 1]
+    assert [row["name"] for row in content["rows"]] == ["toy, seed 0", "toy, seed 1", "toy, mean of 2"]
+    scores = [row["metrics"]["toy/mAP"] for row in content["rows"]]
+    assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2)
+    assert scores[0] != scores[1]
+    assert content["rows"][0]["metrics"]["train/minutes"] > 0
+    page = (docs / "RESULTS.md").read_text()
+    assert "| | mAP | minutes |" in page
+    assert f"| toy, mean of 2 | {scores[2]:.3f} ± " in page
+
+
+def test_tables_share_runs_and_make_none_twice(tmp_path: Path, tools: Tools) -> None:
+    runs, docs = tmp_path / "runs", tmp_path / "docs"
+    make_table(toy_table(tmp_path, seeds=(0,)), runs, docs)
+    assert len(tools.names) == 2
+    path = make_table(toy_table(tmp_path, "curves", seeds=(0,), curve=True), runs, docs)
+    assert len(tools.names) == 2
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["metrics"]["iteration"] for row in rows] == [4, 8]
+    assert rows[0]["metrics"]["train/minutes"] < rows[1]["metrics"]["train/minutes"]
+    assert (docs / "RESULTS.md").read_text().count("<!-- table:") == 2
+
+
+def test_a_row_can_be_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        reproduce, "_tool", lambda command: Path(command[-1]).write_text(json.dumps({"ms": 1.5, "device": "x"}))
+    )
+    run = Run("", {}, 3, "tools/benchmark.py --seed {seed} --json {out}")
+    assert make_run(run, tmp_path)["metrics"] == {"ms": 1.5}
+
+
+def test_a_failing_tool_ends_in_its_command(tmp_path: Path) -> None:
+    run = Run("", {}, 0, "tools/no_such_tool.py --json {out}")
+    with pytest.raises(MapstackError, match=r"failed with 2: python tools/no_such_tool\.py"):
+        make_run(run, tmp_path)
+    assert reproduce.result_of(run, tmp_path) is None
+
+
+def write_scalars(folder: Path, start: str, lines: list[dict]) -> None:
+    (folder / start / "vis_data").mkdir(parents=True)
+    (folder / start / "vis_data/scalars.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def test_minutes_count_each_iteration_of_a_resumed_run_once(tmp_path: Path) -> None:
+    first = [{"train/time": 6.0, "step": 10}, {"train/time": 6.0, "step": 20}, {"val/maptr/mAP": 0.1, "step": 20}]
+    write_scalars(tmp_path, "20260101_000000", [*first, {"train/time": 6.0, "step": 30}])
+    # Killed after 30, resumed from the checkpoint of 20: 21 to 30 are trained again, faster.
+    second = [{"train/time": 3.0, "step": 30}, {"train/time": 3.0, "step": 40}, {"val/maptr/mAP": 0.2, "step": 40}]
+    write_scalars(tmp_path, "20260102_000000", second)
+    curve = read_curve(tmp_path)
+    assert [point["iteration"] for point in curve] == [20, 40]
+    assert [point["train/minutes"] for point in curve] == [2.0, 3.0]
+    assert [point["maptr/mAP"] for point in curve] == [0.1, 0.2]
+
+
+def test_results_page_keeps_what_stands_around_a_table(tmp_path: Path) -> None:
+    table = toy_table(tmp_path, seeds=(0,))
+    result = {"metrics": {"toy/mAP": 0.5}, "commit": "abc", "machine": "m", "curve": []}
+    content = table_result(table, {table.runs()[0].key: result})
+    page = "# R\n\nBefore.\n\n<!-- table:toys -->\nold\n<!-- /table:toys -->\n\nAfter.\n"
+    once = render(table, content, page)
+    assert once.startswith(
+        "# R\n\nBefore.\n\n<!-- table:toys -->\nToys. Seeds: 0.\n\n| | mAP |\n|---|--:|\n| toy | 0.500 |"
+    )
+    assert once.endswith("<!-- /table:toys -->\n\nAfter.\n")
+    assert "old" not in once
+    assert render(table, content, once) == once
+    with pytest.raises(ConfigError, match="only one of the markers"):
+        render(table, content, page.replace("<!-- /table:toys -->", ""))
+
+
+def test_runs_differ_when_anything_differs() -> None:
+    base = Run("a.py", {"x": 1}, 0)
+    others = [Run("b.py", {"x": 1}, 0), Run("a.py", {"x": 2}, 0), Run("a.py", {"x": 1}, 1), Run("a.py", {}, 0)]
+    assert len({run.key for run in [base, *others]}) == 5
+    assert Run("a.py", {"x": 1}, 0).key == base.key
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = 'T'\nseeds = [0]\ncolumns = {}", "a table needs 'rows'"),
+        (
+            "title = 'T'\nseeds = [0]\ncolumns = {}\nrows = [dict(name='a', confg='b')]",
+            "unexpected keyword argument 'confg'",
+        ),
+    ],
+)
+def test_a_broken_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    with pytest.raises(ConfigError, match=rf"broken\.py.*{message}"):
+        load_tables(tmp_path)
+
+
+def test_the_promised_tables_are_there() -> None:
+    assert {"modalities", "demo_seeds", "convergence"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("table", RECIPES.values(), ids=RECIPES)
+def test_recipes_name_configs_that_exist(table: Table) -> None:
+    missing = {row.config for row in table.rows if row.config and not (ROOT / row.config).is_file()}
+    assert not missing
+
+
+def test_list_names_every_table() -> None:
+    done = run_tool("reproduce.py", "--list")
+    assert done.returncode == 0
+    assert all(name in done.output for name in RECIPES)
+    assert run_tool("reproduce.py", "nope").last_line.startswith("error: there is no table 'nope'; there are ")
