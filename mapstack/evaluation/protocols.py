@@ -36,8 +36,8 @@ class Protocol:
         ascending_scores: rank worst first, as HDMapNet's heirs do by mistake.
         skip_frames_without_targets: drop false positives of frames without targets of the class.
         cell_m: cell size for "pixels" and "raster".
-        thickness_px: line width in cells, predictions and "raster".
-        target_thickness_px: line width of targets for "pixels".
+        thickness_px: OpenCV pen for predictions under "pixels", for both sides under "raster".
+        target_thickness_px: OpenCV pen for targets under "pixels".
         pc_range_xy: (x_min, y_min, x_max, y_max) metres that "raster" draws.
         min_score: predictions must be above it to count ("tracked" and "raster").
         min_edge_confidence: lane connections above it count ("lane_graph").
@@ -85,7 +85,7 @@ class Protocol:
         lines = [f"protocol {self.name}: {self.source}"]
         if self.kind == "raster":
             x_min, y_min, x_max, y_max = self.pc_range_xy
-            drawn = f"lines drawn {self.thickness_px} cells wide on {self.cell_m} m cells"
+            drawn = f"lines drawn with an OpenCV pen of {self.thickness_px} on {self.cell_m} m cells"
             area = f"x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g} m"
             lines.append(f"IoU per class of {drawn} over {area}, cells summed over the set")
             return [*lines, f"predictions with score > {self.min_score:g}; {ABSENT_WORDS[self.absent_class]}"]
@@ -100,8 +100,8 @@ class Protocol:
     def _points_words(self) -> str:
         if self.distance == "pixels":
             return (
-                f"points: the {self.cell_m} m cells covered, predictions drawn {self.thickness_px} wide, "
-                f"targets {self.target_thickness_px} wide"
+                f"points: the {self.cell_m} m cells covered, predictions drawn with an OpenCV pen of "
+                f"{self.thickness_px}, targets with one of {self.target_thickness_px}"
             )
         words = f"points: both sides resampled to {self.num_points} at equal arc length, ends included, {self.dim}-D"
         words += f"; lines that have {self.num_points} are kept" if self.keep_sampled else ""
@@ -208,7 +208,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _supermapnet("supermapnet_easy_as_published", EASY_M, as_published=True),
         _cmap("cmap", as_published=False),
         _cmap("cmap_as_published", as_published=True),
-        Protocol("raster_iou", "IoU of drawn lines", kind="raster", thickness_px=3, min_score=0.4, absent_class="nan"),
+        Protocol("raster_iou", "IoU of drawn lines", kind="raster", thickness_px=2, min_score=0.4, absent_class="nan"),
         _openlanev2("openlanev2", dim=3),
         _openlanev2("openlanev2_2d", dim=2),
     )

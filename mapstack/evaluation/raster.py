@@ -4,49 +4,46 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mapstack.geometry import BEVGrid
+from mapstack.maps.patch import MapPatch
+from mapstack.maps.raster import draw
+
 from .frames import Chunk, EvaluationSet, Side
 from .protocols import Protocol
 from .statistics import mean_of_rows
 from .workers import in_order
 
-__all__ = ["RasterScorer", "cells_m", "collect_raster", "draw"]
-
-
-def draw(vertices: NDArray, mask: NDArray, origin: tuple[float, float], cell_m: float, thickness_px: int) -> None:
-    """Draw one polyline into a (rows, cols) uint8 mask, row along y, through the cells of its vertices.
-
-    Args:
-        vertices: (n, >= 2) ego metres.
-        mask: changed in place.
-        origin: (x, y) metres of the outer corner of cell (0, 0).
-        cell_m: cell size.
-        thickness_px: line width in cells.
-    """
-    cells = np.floor((vertices[:, :2] - origin) / cell_m).astype(np.int32)
-    cv2.polylines(mask, [cells.reshape(-1, 1, 2)], isClosed=False, color=1, thickness=thickness_px)
+__all__ = ["RasterScorer", "cells_m", "collect_raster"]
 
 
 def cells_m(vertices: NDArray, cell_m: float, thickness_px: int) -> NDArray:
-    """(C, 2) metres of the cells that one polyline covers, on the lattice through the ego origin; any range."""
-    margin = thickness_px + 1
-    low = np.floor(vertices[:, :2].min(0) / cell_m).astype(np.int64) - margin
-    high = np.floor(vertices[:, :2].max(0) / cell_m).astype(np.int64) + margin
-    mask = np.zeros((high - low + 1)[::-1], np.uint8)
-    draw(vertices, mask, tuple(low * cell_m), cell_m, thickness_px)
+    """(C, 2) metres of the cells that one polyline covers, on the lattice through the ego origin; any range.
+
+    Vertices are cut off to whole cells before drawing, as HDMapNet's heirs do it.
+
+    Args:
+        vertices: (n, >= 2) ego metres.
+        cell_m: cell size.
+        thickness_px: OpenCV's pen.
+    """
+    cells = np.floor(vertices[:, :2] / cell_m).astype(np.int64)
+    low = cells.min(0) - thickness_px
+    mask = np.zeros((cells.max(0) + thickness_px - low + 1)[::-1], np.uint8)
+    cv2.polylines(mask, [(cells - low).astype(np.int32)[:, None]], isClosed=False, color=1, thickness=thickness_px)
     return (np.argwhere(mask)[:, ::-1] + low) * cell_m
 
 
-def _masks(side: Side, first: int, protocol: Protocol, num_classes: int) -> NDArray:
+def _masks(side: Side, chunk: Chunk, protocol: Protocol, classes: tuple[str, ...]) -> NDArray:
     """(F, K, rows, cols) uint8 of the side's frames."""
     x_min, y_min, x_max, y_max = protocol.pc_range_xy
-    shape = round((y_max - y_min) / protocol.cell_m), round((x_max - x_min) / protocol.cell_m)
-    masks = np.zeros((len(side.entries), num_classes, *shape), np.uint8)
-    ends = np.cumsum(side.lines.counts)
-    for start, end, frame, label in zip(ends - side.lines.counts, ends, side.frames - first, side.labels, strict=True):
-        draw(
-            side.lines.vertices[start:end], masks[frame, label], (x_min, y_min), protocol.cell_m, protocol.thickness_px
-        )
-    return masks
+    grid = BEVGrid((x_min, y_min, -1.0, x_max, y_max, 1.0), protocol.cell_m)
+    lines = np.split(side.lines.vertices, np.cumsum(side.lines.counts)[:-1]) if len(side.lines) else []
+    masks = []
+    for frame in range(chunk.first, chunk.first + len(chunk.tokens)):
+        rows = np.flatnonzero(side.frames == frame)
+        patch = MapPatch([lines[row] for row in rows], side.labels[rows], np.zeros(len(rows), bool), classes, {})
+        masks.append(draw(patch, grid, protocol.thickness_px, len(classes)))
+    return np.stack(masks)
 
 
 def collect_raster(protocol: Protocol, frames: EvaluationSet) -> tuple[NDArray, list[NDArray]]:
@@ -55,7 +52,7 @@ def collect_raster(protocol: Protocol, frames: EvaluationSet) -> tuple[NDArray, 
 
     def work(chunk: Chunk) -> tuple[NDArray, NDArray, NDArray]:
         drawn = chunk.predictions.where(chunk.predictions.scores > protocol.min_score)
-        both = [_masks(side, chunk.first, protocol, num_classes) for side in (drawn, chunk.targets)]
+        both = [_masks(side, chunk, protocol, frames.classes) for side in (drawn, chunk.targets)]
         areas = np.stack([(both[0] & both[1]).sum((2, 3)), (both[0] | both[1]).sum((2, 3))], axis=-1)
         return areas, *(np.bincount(side.labels, minlength=num_classes) for side in (chunk.targets, drawn))
 
