@@ -14,6 +14,8 @@ from mapstack.datasets.index import Index, read_index
 from mapstack.datasets.inspect import main as inspect
 from mapstack.datasets.leakage import index_leakage, shared_tokens
 from mapstack.datasets.map_dataset import MapDataset
+from mapstack.datasets.prepare import write_parts
+from mapstack.datasets.sources import argoverse2
 from mapstack.datasets.town import TownPaths
 from mapstack.geometry.se3 import invert, transform_points
 
@@ -96,3 +98,21 @@ def test_the_tool_writes_the_same_index(
 def test_the_tool_names_a_wrong_split(town: TownPaths, tmp_path: Path, run_tool) -> None:
     with pytest.raises(SystemExit, match=r"error: \d+ scenes of the split are not in the root.*--partial"):
         run_tool("prepare_nuscenes", "--root", str(town.nuscenes), "--out", str(tmp_path), "--split", "official")
+
+
+def test_argoverse2_logs_of_the_town_pack_like_nuscenes(town: TownPaths, tmp_path: Path) -> None:
+    frames = argoverse2.read_frames(town.argoverse2)
+    logs = {frame["scene"] for frame in frames}
+    write_parts(frames, {"all": logs}, tmp_path, dataset="argoverse2", data_root=town.argoverse2)
+    pipeline = [
+        dict(type="LoadImages", cameras=argoverse2.CAMERAS),
+        dict(type="ResizeCropImages", size=(96, 128)),
+        dict(type="LoadLidar", num_sweeps=2),
+        dict(type="VectorizeMap", grid=GRID),
+        dict(type="LidarDepth", stride=16),
+        dict(type="PackMapInputs"),
+    ]
+    packed = MapDataset(str(tmp_path / "all.parquet"), pipeline)[1]
+    assert packed["inputs"]["images"].shape == (7, 3, 96, 128)
+    assert (packed["inputs"]["depth"] > 0).float().mean() > 0.2
+    assert len(packed["data_samples"].gt) > 2
