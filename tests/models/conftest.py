@@ -39,9 +39,7 @@ def mapper_config(camera: bool = True, lidar: bool = True, **decoder: object) ->
 def camera_pose(yaw: float) -> torch.Tensor:
     """ego_from_camera of a camera 1.5 m above the ground, level, looking along ``yaw``."""
     pose = torch.eye(4)
-    pose[:3, :3] = torch.tensor(
-        [[math.sin(yaw), 0, math.cos(yaw)], [-math.cos(yaw), 0, math.sin(yaw)], [0, -1.0, 0]]
-    )
+    pose[:3, :3] = torch.tensor([[math.sin(yaw), 0, math.cos(yaw)], [-math.cos(yaw), 0, math.sin(yaw)], [0, -1.0, 0]])
     pose[2, 3] = 1.5
     return pose
 

@@ -90,7 +90,7 @@ class MapTRDecoder(nn.Module):
         self.field = AttractionField(self.grid, in_channels, num_classes)
         self.value = nn.Conv2d(in_channels + 2 * num_classes, embed_dims, 1)
         self.see_pull = nn.Linear(2, embed_dims)
-        self.gate = nn.Parameter(torch.zeros(num_layers))
+        self.gate = nn.Parameter(torch.ones(num_layers))  # of the pull; a sigmoid takes it to 0.73
         self.element_class = nn.Embedding(num_classes, embed_dims)
         self.point_embed = nn.Embedding(num_points, embed_dims)
         self.position = PointEmbedding(embed_dims)
