@@ -21,9 +21,7 @@ truth = [
 pack = [dict(type="LidarDepth", stride=8), dict(type="PackMapInputs")]
 
 model = dict(grid=_base_.grid, cell_m=_base_.bev_cell_m, num_classes=len(_base_.classes))
-train_dataloader = dict(
-    dataset=dict(pipeline=_base_.augment + _base_.train_cameras + _base_.lidar + truth + pack)
-)
+train_dataloader = dict(dataset=dict(pipeline=_base_.augment + _base_.train_cameras + _base_.lidar + truth + pack))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + _base_.lidar + truth + pack))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="MapMetric", protocol="maptr")

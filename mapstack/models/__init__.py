@@ -7,6 +7,7 @@ from .camera.lss import LSSEncoder
 from .decoders import MapTRDecoder
 from .fusion.concat import ConcatFusion
 from .lidar.pillars import DynamicPillars
+from .lidar.point_pillars import PointPillars
 from .mapper import Mapper
 from .matching import PolylineMatcher
 from .preprocessor import MapDataPreprocessor
@@ -20,6 +21,7 @@ __all__ = [
     "MapDataPreprocessor",
     "MapTRDecoder",
     "Mapper",
+    "PointPillars",
     "PolylineMatcher",
     "TimmBackbone",
 ]

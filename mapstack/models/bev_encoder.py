@@ -49,9 +49,7 @@ class BEVUNet(nn.Module):
         self.down = nn.ModuleList(
             Conv2dNormActivation(a, b, 3, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
         )
-        self.up = nn.ModuleList(
-            Conv2dNormActivation(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.up = nn.ModuleList(Conv2dNormActivation(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True))
         self.merge = nn.ModuleList(Conv2dNormActivation(a, a, 3) for a in channels[:-1])
         self.out_channels = channels[0]
 

@@ -48,6 +48,9 @@ class MapDataPreprocessor(BaseDataPreprocessor):
             batch["images"] = self.normalize(torch.stack(list(frames["images"])), batch["camera_valid"])
         if "points" in frames:
             batch["points"] = torch.cat(
-                [torch.cat([points.new_full((len(points), 1), i), points], 1) for i, points in enumerate(frames["points"])]
+                [
+                    torch.cat([points.new_full((len(points), 1), i), points], 1)
+                    for i, points in enumerate(frames["points"])
+                ]
             )
         return {"inputs": batch, "data_samples": data.get("data_samples")}

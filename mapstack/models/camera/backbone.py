@@ -23,7 +23,11 @@ class TimmBackbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, out_indices: tuple[int, ...] = (2, 3), checkpoint: str | None = None, kwargs: dict | None = None
+        self,
+        name: str,
+        out_indices: tuple[int, ...] = (2, 3),
+        checkpoint: str | None = None,
+        kwargs: dict | None = None,
     ) -> None:
         import timm  # takes a second, and LiDAR-only models never need it
 

@@ -131,7 +131,9 @@ class LSSEncoder(nn.Module):
         """(B, V, D, h, w): a bump at the ground depth, one bin wide near and wider far off."""
         bins = self.depth_bins[:, None, None]
         width = self.bin_m + 0.1 * ground[:, :, None]
-        bump = torch.exp(-(((bins - ground[:, :, None]) / width) ** 2))  # bounded: what stands on the ground stays likely
+        bump = torch.exp(
+            -(((bins - ground[:, :, None]) / width) ** 2)
+        )  # bounded: what stands on the ground stays likely
         return 4.0 * self.prior_scale.exp() * bump
 
     def _splat(self, depth: Tensor, context: Tensor, points: Tensor) -> Tensor:
