@@ -1,7 +1,6 @@
 """MapTR's hierarchical queries (ICLR 2023) with decoupled self-attention (MapTRv2, IJCV 2024), started from BEV proposals."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapstack.geometry import BEVGrid

@@ -1,6 +1,5 @@
 """Losses of matched polylines, in ego metres."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
