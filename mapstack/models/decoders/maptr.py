@@ -1,4 +1,4 @@
-"""MapTR's hierarchical queries (ICLR 2023) with decoupled self-attention (MapTRv2, IJCV 2024), started from BEV proposals."""
+"""MapTR's hierarchical queries (ICLR 2023), attention decoupled as in MapTRv2 (IJCV 2024), begun at BEV proposals."""
 
 import torch
 from torch import Tensor, nn
