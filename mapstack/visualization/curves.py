@@ -62,7 +62,7 @@ def draw_curves(curves: Sequence[PRCurve]) -> Figure:
             axes.plot(*_thinned(curve), style, color=class_color(name), linewidth=1.6, label=label)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=name)
         axes.grid(linewidth=0.4, alpha=0.6)
-        axes.legend(fontsize=7, loc="lower left")
+        axes.legend(fontsize=7, loc="best")
     return figure
 
 

@@ -1,10 +1,13 @@
 """From the ``metrics.json`` of a test to what a report shows of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .page import Table
 
 __all__ = ["headline", "protocol_facts", "score_tables"]
+
+BIN_START = re.compile(r"\D*([\d.]+)")  # of "10-20 m" and ">=30 m"
 
 
 def headline(metrics: Mapping) -> tuple[str, float]:
@@ -66,11 +69,12 @@ def _class_table(result: Mapping) -> Table:
 
 
 def _bin_tables(result: Mapping) -> list[Table]:
+    """Breakdowns, bins from near to far and classes in label order: JSON keeps neither."""
     tables = []
     for key, title in (("by_distance", "By distance of the element to the car"), ("by_length", "By element length")):
-        bins = result[key]
-        if bins:
-            names = list(next(iter(bins.values())))
-            rows = [[label, *(_figure(values[name]) for name in names)] for label, values in bins.items()]
+        if result[key]:
+            bins = sorted(result[key].items(), key=lambda item: float(BIN_START.match(item[0]).group(1)))
+            names = [*(name for name in result["classes"] if name in bins[0][1]), "mAP"]
+            rows = [[label, *(_figure(values[name]) for name in names)] for label, values in bins]
             tables.append(Table(title, [key.removeprefix("by_"), *names], rows))
     return tables

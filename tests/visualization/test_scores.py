@@ -33,6 +33,8 @@ def test_tables_hold_every_class_threshold_and_distance() -> None:
     assert rows["boundary"][3:6] == ["0.000", "0.500", "0.500"]
     assert rows["ped_crossing"][6] == "0.000" and rows["mAP"][6] == f"{(1 + 1 / 3) / 3:.3f}"
     assert [table.title for table in bins] == ["By distance of the element to the car", "By element length"]
+    assert [row[0] for row in bins[1].rows] == ["0-5 m", "5-15 m", "15-30 m", ">=30 m"]
+    assert list(bins[0].columns) == ["distance", *CLASSES, "mAP"]
     assert all(table_html(table) for table in (per_class, *bins))
 
 
