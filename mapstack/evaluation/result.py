@@ -70,7 +70,7 @@ class Result:
 
     def truth_rules(self) -> dict[str, str]:
         """The divider rule, crossing rule and origin, with a plain word where the targets do not say."""
-        return {**{key: UNSTATED for key in ("divider", "ped_crossing", "origin")}, **self.rules}
+        return {**{key: UNSTATED for key in ("divider", "crossing", "origin")}, **self.rules}
 
     def metrics(self) -> dict[str, float]:
         """Flat names to numbers, as a training log wants them; NaN where undefined."""

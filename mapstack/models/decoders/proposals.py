@@ -20,6 +20,7 @@ from mapstack.models.matching import TargetBatch
 __all__ = ["BEVProposals", "Proposals"]
 
 PEAK_RADIUS_M = 2.0
+BELOW_ALL_PEAKS = 100.0  # logits
 FIRST_HEAT = -4.0  # logit of an untrained cell: nearly all cells hold no middle
 
 
@@ -85,11 +86,10 @@ class BEVProposals(nn.Module):
         Returns:
             Points (B, Q, P, 2) ego metres, cell features (B, Q, C) and class index (B, Q).
         """
-        heat = proposals.heat.sigmoid()
+        heat = proposals.heat
         peak = F.max_pool2d(heat, 3, stride=1, padding=1) == heat
-        # A cell beside a peak still ranks below every peak but above nothing: queries are never padded.
-        ranked = (heat + peak).flatten(1)  # (B, K h w)
-        index = ranked.topk(num_queries, dim=1).indices
+        # Every peak ranks above every other cell, and those still fill up: queries are never padded.
+        index = torch.where(peak, heat, heat - BELOW_ALL_PEAKS).flatten(1).topk(num_queries, dim=1).indices
         cells = proposals.heat.shape[2] * proposals.heat.shape[3]
         points = proposals.points.flatten(1, 3)  # (B, K h w, P, 2)
         points = points.gather(1, index[..., None, None].expand(-1, -1, *points.shape[2:]))
