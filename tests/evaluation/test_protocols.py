@@ -53,7 +53,7 @@ def test_the_printed_table_states_protocol_and_truth() -> None:
     for words in (
         "100 at equal arc length", "Chamfer, mean of both directions", "<= 0.5, 1, 1.5 m", "nearest target",
         "area under the interpolated curve", "a class without targets counts 0", "divider: maptrv2", "origin: ego",
-        "ped_crossing: not stated", "bootstrap draws of 4 scenes", "distance to ego", "element length", "boundary",
+        "crossing: not stated", "bootstrap draws of 4 scenes", "distance to ego", "element length", "boundary",
     ):  # fmt: skip
         assert words in text
 
