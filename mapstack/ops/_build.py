@@ -24,7 +24,7 @@ __all__ = ["CUDA_ARCHITECTURES", "Recipe", "build", "cache_dir", "find", "load",
 CSRC = Path(__file__).parent / "csrc"
 CUDA_ARCHITECTURES = ("80", "86", "87", "89", "90")
 CPU_FLAGS = ("-std=c++17", "-O2", "-march=native", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-shared")
-CUDA_FLAGS = ("-std=c++17", "-O3", "-Xcompiler", "-fPIC", "-shared")
+CUDA_FLAGS = ("-std=c++17", "-O3", "--threads=2", "-Xcompiler", "-fPIC", "-shared")
 
 _opened: dict["Recipe", ctypes.CDLL] = {}
 _failures: dict["Recipe", str] = {}

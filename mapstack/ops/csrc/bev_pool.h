@@ -61,7 +61,7 @@ struct Lanes {
   // One read of up to 16 bytes for all N: the caller sees to it that `row` is aligned to that.
   template <typename T>
   MAPSTACK_FN void load(const T* row) {
-    struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Row {
+    struct alignas(N * sizeof(T)) Row {
       T value[N];
     };
     const Row values = *reinterpret_cast<const Row*>(row);

@@ -105,24 +105,19 @@ int for_dtype(int dtype, const F& f) {
   return cudaGetLastError();
 }
 
-// Call f(N) with the channels a thread shall hold: the fewest with which `threads` of them cover a row, as far as
-// the row's length and the alignment of both arrays allow.
+// Call f(N) with the channels a thread shall hold, at most 16 bytes of them: the fewest with which `threads` threads
+// cover a row, as far as the row's length and the alignment of both arrays allow.
 template <typename T, typename F>
 void for_width(int32_t channels, int32_t threads, const T* rows, const T* grad, const F& f) {
   const auto fits = [&](int32_t n) {
-    const uintptr_t bytes = n * sizeof(T) < 16 ? n * sizeof(T) : 16;
-    return channels % n == 0 && reinterpret_cast<uintptr_t>(rows) % bytes == 0 &&
-           reinterpret_cast<uintptr_t>(grad) % bytes == 0;
+    return channels % n == 0 && reinterpret_cast<uintptr_t>(rows) % (n * sizeof(T)) == 0 &&
+           reinterpret_cast<uintptr_t>(grad) % (n * sizeof(T)) == 0;
   };
-  if (channels > 4 * threads && fits(8)) {
-    f(std::integral_constant<int, 8>());
-  } else if (channels > 2 * threads && fits(4)) {
-    f(std::integral_constant<int, 4>());
-  } else if (channels > threads && fits(2)) {
-    f(std::integral_constant<int, 2>());
-  } else {
-    f(std::integral_constant<int, 1>());
+  if constexpr (sizeof(T) <= 4) {
+    if (channels > 2 * threads && fits(4)) return f(std::integral_constant<int, 4>());
   }
+  if (channels > threads && fits(2)) return f(std::integral_constant<int, 2>());
+  f(std::integral_constant<int, 1>());
 }
 
 template <bool kWeighted, typename T>
@@ -130,7 +125,7 @@ void launch_pool(const void* weights, const int32_t* weight_ids, const void* row
                  const int32_t* offsets, int64_t num_cells, int32_t channels, void* out, cudaStream_t stream) {
   if (num_cells == 0 || channels == 0) return;
   const T* typed_rows = static_cast<const T*>(rows);
-  // a quarter of a warp along a row: reads of 16 bytes wherever there are channels enough
+  // a quarter of a warp along a row: the widest reads wherever there are channels enough
   for_width(channels, kWarp / 4, typed_rows, typed_rows, [&](auto width) {
     pool_cells<kWeighted, T, width><<<blocks(num_cells * (channels / width)), kThreads, 0, stream>>>(
         static_cast<const T*>(weights), weight_ids, typed_rows, row_ids, offsets, num_cells, channels,
