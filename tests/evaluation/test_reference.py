@@ -52,7 +52,7 @@ def test_vectormapnet_scores_chamfer_and_frechet() -> None:
     ("mode", "levels"), [("11", np.arange(11) / 10), ("101", np.arange(101) / 100), ("10", np.arange(1, 11) / 10)]
 )
 def test_ap_modes_agree_with_the_definition(mode: str, levels: np.ndarray) -> None:
-    predictions, targets = random_set(13)
+    predictions, targets = random_set(13, num_frames=5)
     result = evaluate(predictions, targets, replace(PROTOCOLS["maptr"], ap_mode=mode), options=NO_DRAWS)
     ap = partial(reference.level_ap, levels=list(levels))
     for (label, threshold), value in result.ap.items():
