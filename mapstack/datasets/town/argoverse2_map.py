@@ -20,6 +20,7 @@ CITY_Z_M = 12.0  # height of the roads in the city frame: whoever forgets z shal
 AROUND_M = 120.0
 HEIGHT_MARGIN_M = 80.0
 HEIGHT_RESOLUTION_M = 0.3
+OVERLAP_M = 0.002  # the cut's ends, rounded, would leave slivers at the junctions
 LANES_FROM, CROSSINGS_FROM, AREAS_FROM, STEP = 38_000_000, 2_300_000, 1_200_000, 20_000
 
 
@@ -106,7 +107,8 @@ def _areas(district: DistrictMap, number: int, window: Polygon) -> dict[str, dic
         islands = [island for of_road, island in district.islands if of_road == i]
         if islands:
             middle = LineString(road.curve.line(sum(road.section.median) / 2.0, -1.0, road.curve.length + 1.0))
-            shapes += list(split(Polygon(outline, islands), middle).geoms)
+            halves = split(Polygon(outline, islands), middle).geoms
+            shapes += [half.buffer(OVERLAP_M, join_style="mitre") for half in halves]
         else:
             shapes.append(Polygon(outline))
     shapes += [Polygon(outline) for outline in district.junction_outlines]

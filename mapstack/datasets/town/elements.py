@@ -8,7 +8,7 @@ from shapely import MultiPolygon, Polygon, union_all
 
 from .connectors import connect
 from .curves import Curve
-from .network import Junction, Network, Road
+from .network import DECIMALS, Junction, Network, Road
 
 __all__ = ["Connector", "Crossing", "DistrictMap", "Lane", "PaintedLine", "StopLine", "build_map"]
 
@@ -141,8 +141,7 @@ def build_map(network: Network) -> DistrictMap:
     islands = [(i, outline) for i, road in enumerate(network.roads) for outline in _islands(road)]
     roads = [road.outline() for road in network.roads]
     junctions = [network.outline(junction) for junction in network.junctions]
-    # Snapping lets neighbouring polygons, which share their mouths only to rounding, merge without slivers.
-    whole = union_all([Polygon(outline) for outline in roads + junctions], grid_size=1e-4)
+    whole = union_all([Polygon(outline) for outline in roads + junctions])
     drivable = whole.difference(union_all([Polygon(outline) for _, outline in islands]))
     return DistrictMap(
         network=network,
@@ -162,20 +161,19 @@ def build_map(network: Network) -> DistrictMap:
 def _lanes(index: int, road: Road) -> list[Lane]:
     section, lanes = road.section, []
     middle = sum(section.median) / 2.0
-    has_line = section.backward > 0 and not section.has_raised_median
     at_kerb = {True: not section.parking_right_m, False: not section.parking_left_m}
     for is_forward, count in ((True, section.forward), (False, section.backward)):
         edges = section.lane_edges(is_forward)
-        if has_line:
+        if section.has_painted_median:
             edges = np.concatenate([edges[:-1], [middle]])
         for rank in range(count):
-            inner, outer = road.curve.line(edges[rank + 1]), road.curve.line(edges[rank])
+            inner, outer = (road.curve.line(edges[k]).round(DECIMALS) for k in (rank + 1, rank))
             curve = road.curve.offset(section.lane_center(is_forward, rank))
             is_inner = rank == count - 1
             edge_mark = "SOLID_WHITE" if road.style.has_edge_lines and at_kerb[is_forward] else "NONE"
             is_one_way_edge = section.backward == 0 and road.style.has_edge_lines and at_kerb[False]
             inner_mark = "SOLID_WHITE" if is_one_way_edge else "NONE"
-            inner_mark = CENTER_MARKS[road.style.divider] if has_line else inner_mark
+            inner_mark = CENTER_MARKS[road.style.divider] if section.has_painted_median else inner_mark
             if not is_forward:
                 inner, outer, curve = inner[::-1], outer[::-1], curve.reversed()
             left_mark = inner_mark if is_inner else "DASHED_WHITE"
@@ -222,7 +220,7 @@ def _lines(index: int, road: Road) -> list[PaintedLine]:
                 PaintedLine("lane_divider", index, float(offset), span, part, "DASHED_WHITE")
                 for span, part in zip(spans, parts, strict=True)
             ]
-    if section.backward and not section.has_raised_median:
+    if section.has_painted_median:
         middle = sum(section.median) / 2.0
         lines += [PaintedLine("road_divider", index, middle, span, [], CENTER_MARKS[style.divider]) for span in spans]
     return lines

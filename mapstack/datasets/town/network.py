@@ -12,7 +12,7 @@ from .curves import Curve, biarc, through
 from .layout import Sketch
 from .section import CrossSection, RoadStyle, draw_section, draw_style, narrowest_section
 
-__all__ = ["Arm", "Junction", "Network", "Road", "build_network"]
+__all__ = ["DECIMALS", "Arm", "Junction", "Network", "Road", "build_network"]
 
 MIN_ARM_ANGLE_RAD = np.radians(52.0)
 FLAT_ANGLE_RAD = np.radians(150.0)
@@ -20,6 +20,7 @@ MIN_SETBACK_M = 8.0
 MIN_ROAD_M = 32.0
 CROSSING_MARGIN_M = 0.8  # between corner and crossing, and between crossing and stop line
 ATTEMPTS = 12
+DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,20 @@ class Road:
     style: RoadStyle
     crossings: list[tuple[float, float]]
 
+    def mouth(self, at_start: bool) -> NDArray:
+        """(n, 2) where kerbs and lane edges meet the stop line, from right to left looking along the road.
+
+        Road, lanes and junction share these vertices to the last bit, so that their union has no slivers.
+        """
+        x, y, yaw = self.curve.poses(np.array([0.0 if at_start else self.curve.length]))[0]
+        offsets = self.section.edges()
+        return (np.array([x, y]) + offsets[:, None] * np.array([-np.sin(yaw), np.cos(yaw)])).round(DECIMALS)
+
     def outline(self) -> NDArray:
         """(n, 2) kerb-to-kerb polygon, counter-clockwise, last vertex not repeated."""
-        half = self.section.half_m
-        return np.concatenate([self.curve.line(-half), self.curve.line(half)[::-1]])
+        right, left = (self.curve.line(side * self.section.half_m).round(DECIMALS) for side in (-1.0, 1.0))
+        start, end = self.mouth(True), self.mouth(False)
+        return np.concatenate([end, left[-2:0:-1], start[::-1], right[1:-1]])
 
 
 @dataclass(frozen=True)
@@ -85,14 +96,12 @@ class Network:
     roads: list[Road]
 
     def corner(self, junction: Junction, i: int) -> NDArray:
-        """(n, 2) kerb from the left corner of arm ``i``, inwards, to the right corner of the next arm, outwards."""
+        """(n, 2) kerb between the straight parts of arm ``i``, on its left, and of the next arm, on its right."""
         arm, following = junction.arms[i], junction.arms[(i + 1) % len(junction.arms)]
         left = self.mouth(junction, arm, arm.corner_m)[1]
         right = self.mouth(junction, following, following.corner_m)[0]
         bend = biarc((*left, arm.yaw + np.pi), (*right, following.yaw))
-        kerb = bend.poses(bend.stations(0.0, bend.length))[:, :2]
-        ends = self.mouth(junction, arm, arm.stop_m)[1], self.mouth(junction, following, following.stop_m)[0]
-        return np.concatenate([ends[0][None], kerb, ends[1][None]])
+        return bend.poses(bend.stations(0.0, bend.length))[:, :2]
 
     def mouth(self, junction: Junction, arm: Arm, distance_m: float) -> NDArray:
         """(2, 2) right and left kerb, looking outwards, ``distance_m`` from the node."""
@@ -103,7 +112,11 @@ class Network:
 
     def outline(self, junction: Junction) -> NDArray:
         """(n, 2) polygon between the stop lines, counter-clockwise, last vertex not repeated."""
-        return np.concatenate([self.corner(junction, i) for i in range(len(junction.arms))])
+        parts = []
+        for i, arm in enumerate(junction.arms):
+            mouth = self.roads[arm.road].mouth(arm.at_start)  # right to left looking out of the junction
+            parts += [mouth if arm.at_start else mouth[::-1], self.corner(junction, i).round(DECIMALS)]
+        return np.concatenate(parts)
 
 
 def build_network(sketch: Sketch, rng: np.random.Generator) -> Network:

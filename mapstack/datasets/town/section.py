@@ -62,6 +62,19 @@ class CrossSection:
         edges = self.lane_edges(is_forward)
         return float((edges[lane] + edges[lane + 1]) / 2.0)
 
+    def edges(self) -> np.ndarray:
+        """(n,) offsets of kerbs and lane edges, from right to left; the lanes beside a painted median meet on it."""
+        inner = [self.lane_edges(is_forward)[:-1] for is_forward in (True, False)]
+        right, left = self.median
+        middle = [(right + left) / 2.0] if self.has_painted_median else [right, left]
+        offsets = np.sort(np.concatenate([[-self.half_m, self.half_m], *inner, middle]))
+        return offsets[np.concatenate([[True], np.diff(offsets) > 1e-6])]
+
+    @property
+    def has_painted_median(self) -> bool:
+        """Whether a yellow line lies between the directions."""
+        return self.backward > 0 and not self.has_raised_median
+
     @property
     def median(self) -> tuple[float, float]:
         """Offsets of the median's right and left edge."""
