@@ -58,10 +58,10 @@ struct Lanes {
   }
 
 #if defined(__CUDACC__)
-  // One read of up to 16 bytes for all N: the caller sees to it that `row` is aligned to that.
+  // Reads of up to 16 bytes for all N: the caller sees to it that `row` is aligned to that.
   template <typename T>
   MAPSTACK_FN void load(const T* row) {
-    struct alignas(N * sizeof(T)) Row {
+    struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Row {
       T value[N];
     };
     const Row values = *reinterpret_cast<const Row*>(row);

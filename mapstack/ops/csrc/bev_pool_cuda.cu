@@ -105,19 +105,18 @@ int for_dtype(int dtype, const F& f) {
   return cudaGetLastError();
 }
 
-// Call f(N) with the channels a thread shall hold, at most 16 bytes of them: the fewest with which `threads` threads
-// cover a row, as far as the row's length and the alignment of both arrays allow.
-template <typename T, typename F>
+// Call f(N) with the channels a thread shall hold, at most kWidest: the fewest with which `threads` threads cover a
+// row, as far as the row's length and the alignment of both arrays allow.
+template <int kWidest, typename T, typename F>
 void for_width(int32_t channels, int32_t threads, const T* rows, const T* grad, const F& f) {
-  const auto fits = [&](int32_t n) {
-    return channels % n == 0 && reinterpret_cast<uintptr_t>(rows) % (n * sizeof(T)) == 0 &&
-           reinterpret_cast<uintptr_t>(grad) % (n * sizeof(T)) == 0;
-  };
-  if constexpr (sizeof(T) <= 4) {
-    if (channels > 2 * threads && fits(4)) return f(std::integral_constant<int, 4>());
+  if constexpr (kWidest > 1) {
+    const uintptr_t bytes = kWidest * sizeof(T) < 16 ? kWidest * sizeof(T) : 16;
+    const bool rows_aligned = reinterpret_cast<uintptr_t>(rows) % bytes == 0;
+    const bool grad_aligned = reinterpret_cast<uintptr_t>(grad) % bytes == 0;
+    if (channels <= kWidest / 2 * threads || channels % kWidest != 0 || !rows_aligned || !grad_aligned)
+      return for_width<kWidest / 2>(channels, threads, rows, grad, f);
   }
-  if (channels > threads && fits(2)) return f(std::integral_constant<int, 2>());
-  f(std::integral_constant<int, 1>());
+  f(std::integral_constant<int, kWidest>());
 }
 
 template <bool kWeighted, typename T>
@@ -126,7 +125,7 @@ void launch_pool(const void* weights, const int32_t* weight_ids, const void* row
   if (num_cells == 0 || channels == 0) return;
   const T* typed_rows = static_cast<const T*>(rows);
   // a quarter of a warp along a row: the widest reads wherever there are channels enough
-  for_width(channels, kWarp / 4, typed_rows, typed_rows, [&](auto width) {
+  for_width<sizeof(T) <= 4 ? 4 : 2>(channels, kWarp / 4, typed_rows, typed_rows, [&](auto width) {
     pool_cells<kWeighted, T, width><<<blocks(num_cells * (channels / width)), kThreads, 0, stream>>>(
         static_cast<const T*>(weights), weight_ids, typed_rows, row_ids, offsets, num_cells, channels,
         static_cast<T*>(out));
@@ -177,7 +176,8 @@ int mapstack_pool_depth_gradients(int dtype, const void* grad_out, const void* d
     if (num_rows == 0 || channels == 0) return;
     const T* typed_rows = static_cast<const T*>(rows);
     const T* typed_grad = static_cast<const T*>(grad_out);
-    for_width(channels, kWarp, typed_rows, typed_grad, [&](auto n) {
+    // eight, so that up to 256 channels need one pass
+    for_width<sizeof(T) <= 4 ? 8 : 2>(channels, kWarp, typed_rows, typed_grad, [&](auto n) {
       pool_gradients<T, n><<<blocks(num_rows * kWarp), kThreads, 0, stream_of(queue)>>>(
           typed_grad, static_cast<const T*>(depth), typed_rows, cell_ids, Frustum{depth_bins, height, width}, num_rows,
           channels, num_cells, static_cast<T*>(depth_grad), static_cast<T*>(rows_grad));
