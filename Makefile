@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 TOWN := data/town
+TOWN_SIZE := small
 INDEX := $(TOWN)/index/val.parquet
 DEMO := outputs/demo
 DEMO_CONFIG := configs/town/maptr_lss-pillars_60x30_town.py
@@ -36,7 +37,7 @@ demo: $(DEMO)/report.html $(DEMO)/model.onnx
 
 # Grows a town only where the one of this version and size does not stand already.
 $(TOWN)/town.json: mapstack/datasets/town/build.py | $(INSTALLED)
-	$(PY) tools/make_town.py $(TOWN) --size small
+	$(PY) tools/make_town.py $(TOWN) --size $(TOWN_SIZE)
 
 $(INDEX): $(TOWN)/town.json
 	$(PY) tools/prepare_nuscenes.py --root $(TOWN)/nuscenes --split-file $(TOWN)/splits/train.txt $(TOWN)/splits/val.txt --out $(@D)

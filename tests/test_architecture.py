@@ -137,6 +137,5 @@ def test_importing_the_rooms_leaves_heavy_packages_alone() -> None:
     assert run_python(code).strip() == "[]"
 
 
-@pytest.mark.skipif(not (PACKAGE / "export/runtime.py").exists(), reason="export/runtime.py is not there yet")
 def test_the_runtime_loads_no_torch() -> None:
     assert run_python("import sys, mapstack.export.runtime; print('torch' in sys.modules)").strip() == "False"

@@ -13,7 +13,7 @@ from mapstack.errors import ConfigError
 from mapstack.registry import DATASETS, HOOKS, LOG_PROCESSORS, LOOPS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
+CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.py") if not {"_base_", "tables"} & set(p.parts))
 CONFIG_IDS = [str(path.relative_to(ROOT / "configs")) for path in CONFIGS]
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=CONFIG_IDS)
 

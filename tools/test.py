@@ -27,8 +27,9 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     metrics = evaluate_checkpoint(cfg, args.checkpoint, args.out)
-    for name, value in sorted(metrics.items()):
-        print(f"{name} {value:.4f}")
+    for name, value in metrics.items():
+        if "@" not in name:  # scores at one threshold are in the file
+            print(f"{name} {value:.4f}")
     print(f"written: {args.out}/metrics.json, {args.out}/predictions.json")
 
 

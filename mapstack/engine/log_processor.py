@@ -41,12 +41,14 @@ class CompactLogProcessor(LogProcessor):
     def get_log_after_epoch(
         self, runner: Runner, batch_idx: int, mode: str, with_non_scalar: bool = False
     ) -> tuple[dict, str]:
-        """Metrics for the visualizer, and all of them in a line."""
+        """Metrics for the visualizer, and in the line those that are not of one threshold (``AP_divider@0.5``)."""
         tag, _ = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
         metrics = [
             f"{name} {value:.4f}"
             for key, value in tag.items()
-            if isinstance(value, float) and not (name := key.removeprefix(f"{mode}/")).endswith("time")
+            if isinstance(value, float)
+            and "@" not in key
+            and not (name := key.removeprefix(f"{mode}/")).endswith("time")
         ]
         return tag, f"{mode} done  " + "  ".join(metrics)
 
