@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mapstack.geometry.se3 import invert
+from mapstack.geometry.se3 import make_transform
 
 from .ground import KERB_M, Ground
 from .painter import Painter
@@ -33,16 +33,17 @@ def render(view: View, ground: Ground, painter: Painter, weather: Weather, rng: 
     rows, depth_m = _ground(view, ground, horizon)
     keep = np.exp(-depth_m / weather.haze_m)[:, None, None].astype(np.float32)
     image[horizon:] = (rows * keep + weather.haze.astype(np.float32) * (1.0 - keep)).astype(np.uint8)
-    painter.paint(image, view.intrinsics, invert(view.world_from_camera))
+    rotation = view.world_from_camera[:3, :3].T
+    painter.paint(image, view.intrinsics, make_transform(rotation, -rotation @ view.world_from_camera[:3, 3]))
     return _expose(image, weather, rng)
 
 
 def _sky(view: View, weather: Weather) -> tuple[NDArray, int]:
     """Sky over the whole picture, and the first row that has ground in it."""
     width, height = view.size
-    # (row, column) where rays run level: normal . K^-1 (u, v, 1) = 0 with the world's z in camera axes.
-    normal = np.linalg.inv(view.intrinsics).T @ view.world_from_camera[2, :3]
-    level = -(normal[0] * np.array([0.0, width - 1.0]) + normal[2]) / normal[1]
+    # Rays run level where up . K^-1 (u, v, 1) = 0, up being the world's z in camera axes.
+    up, (fx, _, cx), (_, fy, cy) = view.world_from_camera[2, :3], view.intrinsics[0], view.intrinsics[1]
+    level = cy - fy * (up[0] * (np.array([0.0, width - 1.0]) - cx) / fx + up[2]) / up[1]
     horizon = int(np.clip(np.floor(level.min()), 0, height - 1))
     share = np.clip(np.arange(height) / max(horizon, 1), 0.0, 1.0)[:, None]
     column = weather.sky * (1.0 - share) + weather.haze * share  # (height, 3)
