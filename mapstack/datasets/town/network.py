@@ -19,6 +19,7 @@ FLAT_ANGLE_RAD = np.radians(150.0)
 MIN_SETBACK_M = 8.0
 MIN_ROAD_M = 32.0
 CROSSING_MARGIN_M = 0.8  # between corner and crossing, and between crossing and stop line
+CROSSING_SHARE, MID_BLOCK_SHARE = 0.85, 0.35  # of road ends, of roads
 ATTEMPTS = 12
 DECIMALS = 4
 
@@ -128,7 +129,7 @@ def build_network(sketch: Sketch, rng: np.random.Generator) -> Network:
     sections = [draw_section(rng) for _ in sketch.streets]
     styles = [draw_style(rng) for _ in sketch.streets]
     yaws = _arm_yaws(sketch, rng)
-    has_crossing = rng.random((len(sketch.streets), 2)) < 0.7
+    has_crossing = rng.random((len(sketch.streets), 2)) < CROSSING_SHARE
     crossing_m = rng.uniform(2.6, 4.6, (len(sketch.streets), 2))
     for _ in range(ATTEMPTS):
         junctions = _junctions(sketch, sections, yaws, np.where(has_crossing, crossing_m, 0.0))
@@ -240,5 +241,5 @@ def _mid_block(road: Road, rng: np.random.Generator) -> list[tuple[float, float]
     """A crossing about the middle of some roads."""
     start = float(rng.uniform(0.35, 0.65)) * road.curve.length
     width = float(rng.uniform(2.8, 4.4))
-    wanted = rng.random() < 0.3 and road.curve.length > 50.0
+    wanted = rng.random() < MID_BLOCK_SHARE and road.curve.length > 50.0
     return [(start, start + width)] if wanted else []
