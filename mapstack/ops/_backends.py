@@ -17,7 +17,7 @@ __all__ = ["ORDER", "Backends", "available_backends", "cuda_recipe", "obstacle",
 ORDER = ("cuda", "triton", "cpu", "torch", "reference")
 """What "auto" tries, best first; it takes none whose device is not the tensors'."""
 
-OPS = {"bev_pool": ORDER, "voxelize": ("reference",), "deform_attn": ("reference",)}
+OPS = {"bev_pool": ORDER, "voxelize": ("cpu", "reference"), "deform_attn": ("reference",)}
 
 _modules: dict[str, ModuleType] = {}  # a plain dict: torch.compile can read it, and not import a module
 _warned: set[str] = set()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mapstack.errors import BackendUnavailable
-from mapstack.ops import _backends, _build, available_backends, bev_pool
+from mapstack.ops import _backends, _build, available_backends, bev_pool, scatter_to_canvas
 from mapstack.ops.build import compiler_release, main, ptxas_table
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,9 @@ def test_unknown_names_are_refused() -> None:
         available_backends("bev_pol")
     with pytest.raises(ValueError, match="no library"):
         _build.recipe("hip")
-    assert available_backends("voxelize") == available_backends("deform_attn") == ("reference",)
+    assert available_backends("deform_attn") == ("reference",)
+    with pytest.raises(BackendUnavailable, match="voxelize has no triton backend"):
+        scatter_to_canvas(torch.ones(2, 4), POINTS[1], (1, 2, 2), backend="triton")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -61,7 +61,8 @@ def test_compiles_whole_with_gradients(backend: str) -> None:
 
     def run(depth: Tensor, context: Tensor, feats: Tensor) -> Tensor:
         fused = bev_pool_depth(depth, context, plan, backend) + Pool(backend)(depth, context, cells)
-        return fused * 3 + bev_pool(feats, points, GRID, backend)
+        largest = scatter_to_canvas(feats, points, GRID, "max", "cpu" if backend == "cpu" else "reference")
+        return fused * 3 + bev_pool(feats, points, GRID, backend) + largest
 
     results = []
     for function in (run, torch.compile(run, fullgraph=True, backend="aot_eager")):

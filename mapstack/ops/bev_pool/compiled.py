@@ -14,12 +14,12 @@ from .._backends import cuda_recipe
 from ._custom_ops import register
 from .plan import BEVPoolPlan, SortedPoints, feature_rows, flat_cell_ids, sort_by_torch
 
-__all__ = ["bev_pool", "bev_pool_depth", "sort_frustum"]
+__all__ = ["bev_pool", "bev_pool_depth", "call", "pool_ops", "sort_frustum", "sort_points"]
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}  # mapstack_dtype of the C header
 
 
-def _call(function: str, like: Tensor, *arguments: Tensor | int) -> None:
+def call(function: str, like: Tensor, *arguments: Tensor | int) -> None:
     """Call the library of ``like``'s device, for ``like``'s dtype; tensors go as pointers, the queue is added."""
     device = like.device
     values = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else ctypes.c_int32(x) for x in arguments]
@@ -40,13 +40,13 @@ class _Compiled:
 
     def pool(self, rows: Tensor, row_ids: Tensor, offsets: Tensor, grid_rows: int, grid_cols: int) -> Tensor:
         out = rows.new_empty(grid_rows * grid_cols, rows.shape[1])
-        _call("mapstack_pool", rows, rows, row_ids, offsets, grid_rows, grid_cols, rows.shape[1], out)
+        call("mapstack_pool", rows, rows, row_ids, offsets, grid_rows, grid_cols, rows.shape[1], out)
         return out
 
     def gather(self, grad_out: Tensor, cell_ids: Tensor) -> Tensor:
         num_cells, channels = grad_out.shape
         out = grad_out.new_empty(len(cell_ids), channels)
-        _call("mapstack_gather", grad_out, grad_out, cell_ids, len(cell_ids), num_cells, channels, out)
+        call("mapstack_gather", grad_out, grad_out, cell_ids, len(cell_ids), num_cells, channels, out)
         return out
 
     def pool_depth(
@@ -56,7 +56,7 @@ class _Compiled:
         out = rows.new_empty(grid_rows * grid_cols, channels)
         depth_ids, row_ids, offsets = points
         arguments = (depth, depth_ids, rows, row_ids, offsets, grid_rows, grid_cols, channels, out)
-        _call("mapstack_pool_depth", rows, *arguments)
+        call("mapstack_pool_depth", rows, *arguments)
         return out
 
     def pool_depth_gradients(
@@ -67,11 +67,11 @@ class _Compiled:
         depth_grad, rows_grad = torch.empty_like(depth), torch.empty_like(rows)
         shape = (batch * views, depth_bins, height, width, channels, num_cells)
         arguments = (grad_out, depth, rows, cell_ids, *shape, depth_grad, rows_grad)
-        _call("mapstack_pool_depth_gradients", rows, *arguments)
+        call("mapstack_pool_depth_gradients", rows, *arguments)
         return depth_grad, rows_grad
 
 
-_ops = register("bev_pool", _Compiled())
+pool_ops = register("bev_pool", _Compiled())
 
 
 @torch.library.custom_op("mapstack::sort_frustum", mutates_args=())
@@ -92,7 +92,8 @@ def _(cell_ids: Tensor, frustum_shape: list[int], num_cells: int) -> tuple[Tenso
 
 
 @torch.library.custom_op("mapstack::sort_points", mutates_args=())
-def _sort_points(cell_ids: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
+def sort_points(cell_ids: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
+    """Point numbers by cell, and where each cell's begin: a counting sort on the CPU of (M,) int32 ids."""
     order, offsets = torch.zeros_like(cell_ids), cell_ids.new_empty(num_cells + 1)
     library = _build.load(_build.recipe("cpu"))
     sizes = ctypes.c_int32(len(cell_ids)), ctypes.c_int32(num_cells)
@@ -101,7 +102,7 @@ def _sort_points(cell_ids: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
     return order, offsets
 
 
-@_sort_points.register_fake
+@sort_points.register_fake
 def _(cell_ids: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(cell_ids), cell_ids.new_empty(num_cells + 1)
 
@@ -128,13 +129,13 @@ def bev_pool(feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int]) -> 
     num_cells = batch * height * width
     ids = flat_cell_ids(cells, grid_shape).int()
     if ids.device.type == "cpu":
-        order, offsets = _sort_points(ids, num_cells)
+        order, offsets = sort_points(ids, num_cells)
     else:
         sorted_ids, order = ids.sort(stable=True)
         bounds = torch.arange(num_cells + 1, device=ids.device, dtype=torch.int32)
         order, offsets = order.int(), torch.searchsorted(sorted_ids, bounds, out_int32=True)
     rows = feats.to(_widened(feats.dtype, feats.device))
-    pooled = _ops.pool(rows, ids, order, offsets, batch * height, width).to(feats.dtype)
+    pooled = pool_ops.pool(rows, ids, order, offsets, batch * height, width).to(feats.dtype)
     return pooled.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
@@ -144,7 +145,7 @@ def bev_pool_depth(depth: Tensor, context: Tensor, plan: BEVPoolPlan) -> Tensor:
     dtype = torch.promote_types(depth.dtype, context.dtype)
     wide = _widened(dtype, depth.device)
     points = plan.sorted_points(sort_frustum)
-    pooled = _ops.pool_depth(
+    pooled = pool_ops.pool_depth(
         depth.to(wide), feature_rows(context.to(wide)), plan.cell_ids, *points, batch * height, width
     )
     return pooled.to(dtype).view(batch, height, width, -1).permute(0, 3, 1, 2)

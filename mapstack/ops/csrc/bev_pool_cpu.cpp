@@ -6,6 +6,10 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "bev_pool.h"
 #include "bev_pool_api.h"
 
@@ -40,9 +44,21 @@ inline void for_tiles(int32_t channels, const F& f) {
   for (; c < channels; ++c) f(std::integral_constant<int, 1>(), c);
 }
 
+// Ask for large pages under a large output: fresh memory in pages of 4 KiB costs more than the sums written to it.
+template <typename T>
+void prefer_large_pages(T* data, int64_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kPage = 1 << 21;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + kPage - 1) / kPage * kPage;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(data + size) / kPage * kPage;
+  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // a hint: failure is fine
+#endif
+}
+
 template <bool kWeighted, typename T>
 void pool(const T* weights, const int32_t* weight_ids, const T* rows, const int32_t* row_ids,
           const int32_t* offsets, int32_t height, int32_t width, int32_t channels, T* out, int threads) {
+  prefer_large_pages(out, static_cast<int64_t>(height) * width * channels);
   // batches lie one below the other: `height` counts the rows of all of them
   const int32_t across = (width + kSquare - 1) / kSquare, down = (height + kSquare - 1) / kSquare;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
@@ -99,6 +115,47 @@ void pool_gradients(const T* grad_out, const T* depth, const T* rows, const int3
                                channels, num_cells, depth_grad + point, rows_grad + pixel);
       }
     }
+  }
+}
+
+// The largest of each cell's rows, channel by channel, and which point has it: the first among equals, -1 in an empty
+// cell. A NaN wins, as it does in PyTorch.
+template <typename T>
+void pool_max(const T* rows, const int32_t* row_ids, const int32_t* offsets, int32_t num_cells, int32_t channels,
+              T* out, int32_t* winners, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 64)
+  for (int32_t cell = 0; cell < num_cells; ++cell) {
+    const int32_t begin = offsets[cell], end = offsets[cell + 1];
+    T* best = out + static_cast<int64_t>(cell) * channels;
+    int32_t* winner = winners + static_cast<int64_t>(cell) * channels;
+    const T* first = rows + (begin < end ? static_cast<int64_t>(row_ids[begin]) * channels : 0);
+    for (int32_t c = 0; c < channels; ++c) best[c] = begin < end ? first[c] : T(0);
+    std::fill(winner, winner + channels, begin < end ? row_ids[begin] : -1);
+    for (int32_t i = begin + 1; i < end; ++i) {
+      const int32_t point = row_ids[i];
+      const T* row = rows + static_cast<int64_t>(point) * channels;
+#pragma omp simd
+      for (int32_t c = 0; c < channels; ++c) {
+        const bool wins = row[c] > best[c] || row[c] != row[c];
+        best[c] = wins ? row[c] : best[c];
+        winner[c] = wins ? point : winner[c];
+      }
+    }
+  }
+}
+
+// The way back: every winner receives its channel's gradient, every other point nothing. A point lies in one cell
+// only, so no two cells write to the same place.
+template <typename T>
+void pool_max_gradient(const T* grad_out, const int32_t* winners, int32_t num_cells, int32_t num_points,
+                       int32_t channels, T* rows_grad, int threads) {
+  std::fill(rows_grad, rows_grad + static_cast<int64_t>(num_points) * channels, T(0));
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int32_t cell = 0; cell < num_cells; ++cell) {
+    const int64_t first = static_cast<int64_t>(cell) * channels;
+    if (winners[first] < 0) continue;
+    for (int32_t c = 0; c < channels; ++c)
+      rows_grad[static_cast<int64_t>(winners[first + c]) * channels + c] = grad_out[first + c];
   }
 }
 
@@ -216,6 +273,24 @@ int mapstack_pool_depth_gradients(int dtype, const void* grad_out, const void* d
     pool_gradients(static_cast<const T*>(grad_out), static_cast<const T*>(depth), static_cast<const T*>(rows),
                    cell_ids, views, depth_bins, height, width, channels, num_cells, static_cast<T*>(depth_grad),
                    static_cast<T*>(rows_grad), static_cast<int>(queue));
+  });
+}
+
+int mapstack_pool_max(int dtype, const void* rows, const int32_t* row_ids, const int32_t* offsets, int32_t num_cells,
+                      int32_t channels, void* out, int32_t* winners, int64_t queue) {
+  return for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    pool_max(static_cast<const T*>(rows), row_ids, offsets, num_cells, channels, static_cast<T*>(out), winners,
+             static_cast<int>(queue));
+  });
+}
+
+int mapstack_pool_max_gradient(int dtype, const void* grad_out, const int32_t* winners, int32_t num_cells,
+                               int32_t num_points, int32_t channels, void* rows_grad, int64_t queue) {
+  return for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    pool_max_gradient(static_cast<const T*>(grad_out), winners, num_cells, num_points, channels,
+                      static_cast<T*>(rows_grad), static_cast<int>(queue));
   });
 }
 

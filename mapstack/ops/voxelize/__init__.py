@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from .._backends import pick
+from ..bev_pool.plan import flat_cell_ids
 from . import reference
 
 __all__ = [
@@ -71,13 +73,15 @@ def voxelize(cells: Tensor, grid_shape: tuple[int, int, int]) -> Pillars:
     return Pillars(*reference.voxelize(cells, grid_shape))
 
 
-def scatter_pillars(feats: Tensor, pillars: Pillars, reduce: str = "mean") -> Tensor:
+def scatter_pillars(feats: Tensor, pillars: Pillars, reduce: str = "mean", backend: str = "auto") -> Tensor:
     """Reduce point features to one row per pillar.
 
     Args:
         feats: (M, F) float; differentiable.
         pillars: of the same M points.
-        reduce: "sum", "mean" or "max"; among equal maxima the gradient is shared.
+        reduce: "sum", "mean" or "max". Among equal maxima the reference shares the gradient; "cpu" gives it to the
+            first point.
+        backend: "auto", or one of :func:`mapstack.ops.available_backends`.
 
     Returns:
         (N, F).
@@ -87,7 +91,8 @@ def scatter_pillars(feats: Tensor, pillars: Pillars, reduce: str = "mean") -> Te
             f"scatter_pillars wants (M, F) for {len(pillars.inverse)} points and reduce in {REDUCTIONS}, "
             f"got {tuple(feats.shape)} and {reduce!r}"
         )
-    return reference.scatter_rows(feats, pillars.inverse, len(pillars.coords) + 1, reduce)[:-1]
+    implementation = pick("voxelize", backend, feats.device)
+    return implementation.scatter_rows(feats, pillars.inverse, len(pillars.coords), reduce)
 
 
 def voxelize_hard(
@@ -113,20 +118,27 @@ def voxelize_hard(
     return HardPillars(*reference.voxelize_hard(feats, cells, grid_shape, max_points, max_pillars))
 
 
-def scatter_to_canvas(feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int], reduce: str = "max") -> Tensor:
+def scatter_to_canvas(
+    feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int], reduce: str = "max", backend: str = "auto"
+) -> Tensor:
     """Reduce point features straight into a dense BEV; every shape is known beforehand, so it exports.
 
     Args:
         feats: (M, F) float; differentiable.
         cells: (M, 3) int64 (batch, row, col); points outside are dropped.
         grid_shape: (B, H, W).
-        reduce: "sum", "mean" or "max"; among equal maxima the gradient is shared.
+        reduce: "sum", "mean" or "max". Among equal maxima the reference shares the gradient; "cpu" gives it to the
+            first point.
+        backend: "auto", or one of :func:`mapstack.ops.available_backends`.
 
     Returns:
         (B, F, H, W), zero where no point fell.
     """
     _check("scatter_to_canvas", feats, cells, reduce)
-    return reference.scatter_to_canvas(feats, cells, grid_shape, reduce)
+    batch, height, width = grid_shape
+    implementation = pick("voxelize", backend, feats.device)
+    rows = implementation.scatter_rows(feats, flat_cell_ids(cells, grid_shape), batch * height * width, reduce)
+    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def gather_from_canvas(canvas: Tensor, cells: Tensor) -> Tensor:

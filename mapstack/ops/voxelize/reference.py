@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..bev_pool.plan import flat_cell_ids
 
-__all__ = ["gather_from_canvas", "scatter_rows", "scatter_to_canvas", "voxelize", "voxelize_hard"]
+__all__ = ["gather_from_canvas", "scatter_rows", "voxelize", "voxelize_hard"]
 
 
 def voxelize(cells: Tensor, grid_shape: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -20,17 +20,21 @@ def voxelize(cells: Tensor, grid_shape: tuple[int, int, int]) -> tuple[Tensor, T
 
 
 def scatter_rows(feats: Tensor, ids: Tensor, num_rows: int, reduce: str) -> Tensor:
-    """Reduce (M, F) to (num_rows, F) by row number, zero where there is none; exports as ScatterND of whole rows."""
-    zeros = feats.new_zeros(num_rows, feats.shape[1])
+    """Reduce (M, F) by row number to (num_rows, F), zero where there is none; a number of num_rows is left out.
+
+    Exports as ScatterND of whole rows.
+    """
+    # one row more takes whatever is left out, so no shape depends on the data
+    zeros = feats.new_zeros(num_rows + 1, feats.shape[1])
     if reduce == "max":
         # ONNX has no include_self=False: start from the lowest number and clear what stayed there
         lowest = torch.finfo(feats.dtype).min
-        reduced = _scatter_max(zeros + lowest, ids, feats)
+        reduced = _scatter_max(zeros + lowest, ids, feats)[:-1]
         return torch.where(reduced == lowest, 0.0, reduced)
-    total = zeros.index_put((ids,), feats, accumulate=True)
+    total = zeros.index_put((ids,), feats, accumulate=True)[:-1]
     if reduce == "sum":
         return total
-    counts = zeros[:, :1].index_put((ids,), torch.ones_like(feats[:, :1]), accumulate=True)
+    counts = zeros[:, :1].index_put((ids,), torch.ones_like(feats[:, :1]), accumulate=True)[:-1]
     return total / counts.clamp(min=1)
 
 
@@ -60,14 +64,6 @@ def voxelize_hard(
     padded = feats.new_zeros(len(order), max_points, feats.shape[1])
     padded = padded.index_put((slot[inverse[kept]], rank[kept]), feats[kept])
     return padded, coords[order], counts[order].clamp(max=max_points)
-
-
-def scatter_to_canvas(feats: Tensor, cells: Tensor, grid_shape: tuple[int, int, int], reduce: str) -> Tensor:
-    """See :func:`mapstack.ops.voxelize.scatter_to_canvas`."""
-    batch, height, width = grid_shape
-    # one row more than there are cells takes whatever lies outside, so no shape depends on the data
-    rows = scatter_rows(feats, flat_cell_ids(cells, grid_shape), batch * height * width + 1, reduce)[:-1]
-    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def gather_from_canvas(canvas: Tensor, cells: Tensor) -> Tensor:
