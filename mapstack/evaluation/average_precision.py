@@ -10,12 +10,12 @@ __all__ = ["APMode", "average_precision", "drawn_average_precision", "rank"]
 
 APMode = Literal["area", "11", "101", "10"]
 
+# As quotients: a recall of 3 / 10 then equals its level to the bit, which 0.1 * 3 would not.
 RECALL_LEVELS: dict[str, NDArray] = {
     "11": np.arange(11) / 10,
     "101": np.arange(101) / 100,
     "10": np.arange(1, 11) / 10,  # HDMapNet and its heirs leave recall 0 out
 }
-ROUNDING = 1e-12
 
 
 def rank(scores: NDArray, ascending: bool = False) -> NDArray:
@@ -47,7 +47,7 @@ def average_precision(hits: NDArray, num_targets: int, mode: APMode = "area") ->
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     if mode == "area":
         return float(envelope.sum() / num_targets)
-    first = np.searchsorted(found / num_targets, _levels(mode) - ROUNDING, side="left")
+    first = np.searchsorted(found / num_targets, _levels(mode), side="left")
     return float(np.append(envelope, 0.0)[first].mean())
 
 
@@ -90,7 +90,7 @@ def _drawn(gained: NDArray, ranked: NDArray, num_targets: float, mode: APMode) -
     divisor = max(num_targets, 1.0)
     if mode == "area":
         return float((gained * envelope).sum() / divisor)
-    first = np.searchsorted(found / divisor, _levels(mode) - ROUNDING, side="left")
+    first = np.searchsorted(found / divisor, _levels(mode), side="left")
     return float(np.append(envelope, 0.0)[first].mean())
 
 

@@ -104,6 +104,35 @@ def test_a_distance_equal_to_the_threshold_hits_where_inclusive(offset_m: float)
     assert strict.tolist() == [limit > offset_m for limit in limits]
 
 
+def test_decisions_are_those_of_float64_where_float32_cannot_tell() -> None:
+    """Differences of 1e-7 m at coordinates of 25 m, where float32 resolves 2e-6 m."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        y = rng.uniform(20, 25)
+        lines = [np.array([[-20.0, height], [20.0, height]]) for height in (y, y + 0.4, y - 0.4 + 1e-7)]
+        line, above, below = as_polylines(lines).resampled(100)
+        groups = np.zeros(1, np.int64), np.zeros(2, np.int64)
+        for targets, expected in (([above, below], 1), ([below, above], 0)):
+            assert nearest_target(line[None], np.array(targets), groups, PROTOCOLS["maptr"])[0][0] == expected
+        for offset_m, hit in ((0.5 + 1e-7, False), (0.5 - 1e-7, True)):
+            moved = (line + [0.0, offset_m])[None]
+            nearest, apart = nearest_target(line[None], moved, (groups[0], groups[0]), PROTOCOLS["maptr"])
+            assert match_nearest(nearest, apart, np.ones(1), (0.5,))[0, 0] == hit
+
+
+def test_rounding_does_not_decide_at_a_threshold() -> None:
+    """Lines moved by exactly one threshold along their normal, in any direction: 0.5 m give or take 1e-16."""
+    angles = np.linspace(0, 2 * np.pi, 60)
+    ends = np.stack([np.cos(angles), np.sin(angles)], 1)
+    lines = as_polylines([np.array([[1.1, 2.3], [1.1, 2.3] + 17.3 * end]) for end in ends]).resampled(100)
+    moved = lines + 0.5 * np.stack([-ends[:, 1], ends[:, 0]], 1)[:, None]
+    groups = np.arange(60), np.arange(60)
+    for predictions in (moved, moved[:, ::-1]):
+        nearest, apart = nearest_target(predictions, lines, groups, PROTOCOLS["maptr"])
+        assert match_nearest(nearest, apart, np.ones(60), (0.5,), inclusive=True).all()
+        assert not match_nearest(nearest, apart, np.ones(60), (0.5,), inclusive=False).any()
+
+
 def test_each_prediction_claims_its_nearest_target_or_nothing() -> None:
     nearest = np.array([0, 0, 1, 0])
     hits = match_nearest(nearest, np.array([0.4, 0.1, 0.9, np.inf]), np.array([0.9, 0.8, 0.7, 1.0]), (0.2, 0.5, 1.0))
