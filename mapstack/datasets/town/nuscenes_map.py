@@ -1,6 +1,7 @@
 """The town's map as a nuScenes map expansion file (version 1.3) and as the mask of its streets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -87,8 +88,6 @@ def write_map(root: Path, world: World) -> None:
     layers = Layers(f"town-{world.seed}")
     for district in world.districts:
         _add_district(layers, district.map)
-    for unused in ("carpark_area",):
-        layers.records[unused] = []
     content = {
         "version": "1.3",
         **layers.records,
@@ -117,9 +116,10 @@ def write_mask(root: Path, world: World, filename: str) -> None:
         for shape in shapes:
             exterior, holes = _rings(shape)
             canvas.fill(mask, [exterior, *holes], 255, smooth=False)
-    (root / "maps" / "basemap").mkdir(parents=True, exist_ok=True)
-    for name in (filename, f"maps/basemap/{LOCATION}.png"):
-        cv2.imwrite(str(root / name), mask[::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    basemap = root / "maps" / "basemap" / f"{LOCATION}.png"
+    basemap.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(basemap), mask[::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    shutil.copyfile(basemap, root / filename)
 
 
 def _add_district(layers: Layers, district: DistrictMap) -> None:
