@@ -31,8 +31,7 @@ class Pool(nn.Module):
     def forward(
         self, depth: Tensor, context: Tensor, ids: Tensor, depth_ids: Tensor, row_ids: Tensor, offsets: Tensor
     ) -> Tensor:
-        """Sum the weighted rows into cells, in this form's operators."""
-        """(cells, C)."""
+        """Sum the weighted rows into cells, (cells, C), in this form's operators."""
         if self.form == "sorted segments: CumSum and differences":
             rows = feature_rows(context)[row_ids] * depth.reshape(-1)[depth_ids][:, None]
             sums = torch.cat([torch.zeros_like(rows[:1]), rows.cumsum(0)])
