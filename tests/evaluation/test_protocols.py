@@ -23,6 +23,28 @@ def test_the_published_names_are_there() -> None:
     assert set(names.split()) | {"openlanev2"} <= set(PROTOCOLS)
 
 
+@pytest.mark.parametrize(
+    ("name", "num_points", "simplified_m", "thresholds_m", "inclusive", "ap_mode"),
+    [
+        ("maptr", 100, 0.0, (0.5, 1.0, 1.5), True, "area"),
+        ("streammapnet_60x30", 200, 0.2, (0.5, 1.0, 1.5), True, "area"),
+        ("streammapnet_100x50", 200, 0.2, (1.0, 1.5, 2.0), True, "area"),
+        ("vectormapnet", 100, 0.0, (0.5, 1.0, 1.5), True, "area"),
+        ("vectormapnet_frechet", 100, 0.0, (1.0, 2.0, 3.0), True, "area"),
+        ("supermapnet_hard", 100, 0.0, (0.2, 0.5, 1.0), False, "10"),
+        ("supermapnet_easy", 100, 0.0, (0.5, 1.0, 1.5), False, "10"),
+        ("cmap", 200, 0.0, (0.5, 1.0, 1.5), True, "area"),
+        ("openlanev2", 11, 0.0, (1.0, 2.0, 3.0), False, "11"),
+    ],
+)
+def test_the_published_settings_stand(
+    name: str, num_points: int, simplified_m: float, thresholds_m: tuple, inclusive: bool, ap_mode: str
+) -> None:
+    protocol = PROTOCOLS[name]
+    assert (protocol.num_points, protocol.simplify_targets_m) == (num_points, simplified_m)
+    assert (protocol.thresholds_m, protocol.inclusive, protocol.ap_mode) == (thresholds_m, inclusive, ap_mode)
+
+
 def test_protocols_are_frozen_and_can_be_varied() -> None:
     with pytest.raises(AttributeError):
         PROTOCOLS["maptr"].num_points = 20
