@@ -83,7 +83,7 @@ def test_paint_shines_in_the_laser(stage):
 
 
 def test_laser_points_on_vehicles_lie_on_their_boxes(stage):
-    sweep = stage.scan(nuscenes_lidar(640), TIME_S, 0)
+    sweep = stage.scan(nuscenes_lidar(1080), TIME_S, 0)
     hit = sweep.points[sweep.owner >= 0]
     assert len(hit) > 20
     boxes = stage.vehicles.boxes(TIME_S)
