@@ -39,9 +39,9 @@ def train(config: Path, work_dir: Path, *options: str, kill: str = ":0") -> Fini
 
 
 def test_killed_training_resumes_bit_for_bit_and_is_scored(tmp_path: Path, town_index: dict[str, Path]) -> None:
-    whole = train(short_config(tmp_path, FUSED, town_index), tmp_path / "whole")
-    assert whole.returncode == 0, whole.output
     config = short_config(tmp_path, FUSED, town_index, workers=1)
+    whole = train(config, tmp_path / "whole")
+    assert whole.returncode == 0, whole.output
     died = train(config, tmp_path / "killed", kill="write:4")
     assert died.returncode == -signal.SIGKILL, died.output
     resumed = train(config, tmp_path / "killed", "--resume")

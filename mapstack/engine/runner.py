@@ -42,6 +42,17 @@ class MapRunner(Runner):
             torch.distributed.init_process_group("gloo")
         super().setup_env(env_cfg)
 
+    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+        """As MMEngine; without a GPU always deterministic, which costs nothing there.
+
+        On several CPU threads the gradient of ``x[index]`` adds up in any order otherwise. An operation that has no
+        deterministic form warns. On a GPU ask for it with ``randomness.deterministic``.
+        """
+        super().set_randomness(seed, diff_rank_seed, deterministic)
+        if not torch.cuda.is_available():
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """As MMEngine, whose default wrapper asks for a GPU."""
         if self.distributed and not torch.cuda.is_available() and model_wrapper_cfg is None:

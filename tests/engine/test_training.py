@@ -111,6 +111,18 @@ def test_seed_decides_weights_and_order(tmp_path: Path) -> None:
     assert not torch.allclose(ends[0], ends[2])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is deterministic only when the config asks for it")
+def test_gradients_on_several_threads_add_up_in_one_order(tmp_path: Path) -> None:
+    build_runner(toy_config(tmp_path))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    canvas = torch.randn(400, 32, requires_grad=True)
+    index, weight = torch.randint(0, 400, (60_000,)), torch.randn(60_000, 32)
+    gradients = [torch.autograd.grad((canvas[index] * weight).sum(), canvas)[0] for _ in range(5)]
+    torch.set_num_threads(threads)
+    assert all(torch.equal(gradients[0], other) for other in gradients[1:])
+
+
 def test_bfloat16_trains_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from .toy import ToyModel
 
