@@ -88,12 +88,12 @@ def test_the_first_of_equal_maxima_gets_the_gradient_and_a_nan_is_not_lost() -> 
 
 def test_opcheck() -> None:
     require("cpu")
-    feats, cells = points(10)
+    feats, cells = points()
     order, offsets = sort_points(flat_cell_ids(cells, GRID).int(), 24)
     scatter_to_canvas(feats, cells, GRID, backend="cpu")  # registers the ops
     torch.library.opcheck(torch.ops.mapstack.pool_max, (feats.requires_grad_(), order, offsets))
-    winners = torch.zeros(24, 5, dtype=torch.int32)
-    torch.library.opcheck(torch.ops.mapstack.pool_max_gradient, (torch.randn(24, 5), winners, 10))
+    winners = torch.randperm(24, dtype=torch.int32)[:, None].repeat(1, 5)  # a point lies in one cell
+    torch.library.opcheck(torch.ops.mapstack.pool_max_gradient, (torch.randn(24, 5), winners, 24))
 
 
 @pytest.mark.parametrize("cells", [torch.zeros(0, 3), torch.full((4, 3), -1)], ids=["none", "outside"])
