@@ -144,7 +144,8 @@ def test_bfloat16_trains_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_schedule_without_an_end_ends_with_the_training(tmp_path: Path) -> None:
-    runner = build_runner(toy_config(tmp_path, {"train_cfg.max_iters": 150, "train_cfg.val_begin": 999}))
+    options = {"train_cfg.max_iters": 150, "train_cfg.val_begin": 999, "default_hooks.checkpoint.interval": 150}
+    runner = build_runner(toy_config(tmp_path, options))
     runner.train()
     rates = runner.message_hub.get_scalar("train/lr").data[0]
     assert rates.argmax() == pytest.approx(100, abs=2)  # the warm-up's end
