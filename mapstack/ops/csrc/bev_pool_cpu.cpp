@@ -65,13 +65,23 @@ void pool(const T* weights, const int32_t* weight_ids, const T* rows, const int3
   for (int32_t square = 0; square < across * down; ++square) {
     const int32_t top = square / across * kSquare, left = square % across * kSquare;
     for (int32_t row = top; row < std::min(top + kSquare, height); ++row) {
-      for (int32_t col = left; col < std::min(left + kSquare, width); ++col) {
-        const int64_t cell = static_cast<int64_t>(row) * width + col;
+      const int64_t first = static_cast<int64_t>(row) * width;
+      const int32_t right = std::min(left + kSquare, width);
+      for (int32_t col = left; col < right;) {
+        const int64_t cell = first + col;
+        int32_t next = col;
+        while (next < right && offsets[first + next + 1] == offsets[cell]) ++next;
+        if (next > col) {  // a run of empty cells
+          std::fill(out + cell * channels, out + (first + next) * channels, T(0));
+          col = next;
+          continue;
+        }
         for_tiles(channels, [&](auto tile, int32_t c) {
           pool_cell<kWeighted, T, tile>(weights, weight_ids, rows + c, row_ids, offsets[cell], offsets[cell + 1],
                                         channels)
               .store(out + cell * channels + c);
         });
+        ++col;
       }
     }
   }
