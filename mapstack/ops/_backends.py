@@ -23,7 +23,7 @@ _modules: dict[str, ModuleType] = {}  # a plain dict: torch.compile can read it,
 _warned: set[str] = set()
 
 
-class Backends(tuple):
+class Backends(tuple[str, ...]):
     """Names of the backends that can run, best first; ``obstacles`` says why each other one cannot."""
 
     obstacles: dict[str, str]

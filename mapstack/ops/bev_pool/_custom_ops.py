@@ -64,7 +64,7 @@ def _register_pool(name: str, kernels: Kernels) -> Callable[..., Tensor]:
     def _(grad_out: Tensor, cell_ids: Tensor) -> Tensor:
         return grad_out.new_empty(cell_ids.shape[0], grad_out.shape[1])
 
-    def keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Tensor) -> None:
+    def keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     def backward(ctx: torch.autograd.function.FunctionCtx, grad_out: Tensor) -> tuple[Tensor | None, ...]:
@@ -110,7 +110,7 @@ def _register_pool_depth(name: str, kernels: Kernels) -> Callable[..., Tensor]:
     def _(grad_out: Tensor, depth: Tensor, rows: Tensor, cell_ids: Tensor) -> tuple[Tensor, Tensor]:
         return depth.new_empty(depth.shape), rows.new_empty(rows.shape)
 
-    def keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Tensor) -> None:
+    def keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:3])
 
     def backward(ctx: torch.autograd.function.FunctionCtx, grad_out: Tensor) -> tuple[Tensor | None, ...]:

@@ -4,7 +4,6 @@
 """
 
 import ctypes
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -23,13 +22,15 @@ def call(function: str, like: Tensor, *arguments: Tensor | int) -> None:
     """Call the library of ``like``'s device, for ``like``'s dtype; tensors go as pointers, the queue is added."""
     device = like.device
     values = [ctypes.c_void_p(x.data_ptr()) if isinstance(x, Tensor) else ctypes.c_int32(x) for x in arguments]
+    dtype = ctypes.c_int(DTYPES[like.dtype])
     if device.type == "cpu":
-        library, where, queue = _build.load(_build.recipe("cpu")), nullcontext(), torch.get_num_threads()
+        library = _build.load(_build.recipe("cpu"))
+        code = getattr(library, function)(dtype, *values, ctypes.c_int64(torch.get_num_threads()))
     else:
-        library, where = _build.load(cuda_recipe(device)), torch.cuda.device(device)
-        queue = torch.cuda.current_stream(device).cuda_stream
-    with where:
-        code = getattr(library, function)(ctypes.c_int(DTYPES[like.dtype]), *values, ctypes.c_int64(queue))
+        library = _build.load(cuda_recipe(device))
+        with torch.cuda.device(device):
+            stream = ctypes.c_int64(torch.cuda.current_stream(device).cuda_stream)
+            code = getattr(library, function)(dtype, *values, stream)
     if code:
         library.mapstack_error.restype = ctypes.c_char_p
         raise RuntimeError(f"{function} on {device}: {library.mapstack_error(code).decode()} (code {code})")

@@ -108,16 +108,17 @@ class BEVPoolPlan:
         Raises:
             ValueError: the shapes do not fit, or there are 2**31 points or cells or more.
         """
-        grid_shape = tuple(int(size) for size in grid_shape)
         if cells.ndim != 6 or cells.shape[-1] != 3 or len(grid_shape) != 3:
             raise ValueError(
                 f"BEVPoolPlan wants cells (B, V, D, H, W, 3) and a grid (B, Hb, Wb), got {tuple(cells.shape)} "
                 f"and {grid_shape}"
             )
-        if max(math.prod(grid_shape), math.prod(cells.shape[:5])) >= 2**31:
+        batch, rows, cols = grid_shape
+        num_frames, views, depth_bins, height, width, _ = cells.shape
+        if max(batch * rows * cols, num_frames * views * depth_bins * height * width) >= 2**31:
             raise ValueError(f"{tuple(cells.shape[:5])} points, {grid_shape} cells: a plan indexes with 32 bits")
         ids = flat_cell_ids(round_cells(cells, rounding), grid_shape)
-        return cls(grid_shape, tuple(cells.shape[:5]), ids.reshape(-1).int())
+        return cls((batch, rows, cols), (num_frames, views, depth_bins, height, width), ids.reshape(-1).int())
 
     @property
     def num_cells(self) -> int:

@@ -40,7 +40,7 @@ def _(grad_out: Tensor, winners: Tensor, num_points: int) -> Tensor:
     return grad_out.new_empty(num_points, grad_out.shape[1])
 
 
-def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(output[1])
     ctx.num_points = inputs[0].shape[0]
     ctx.mark_non_differentiable(output[1])
