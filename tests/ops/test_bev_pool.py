@@ -8,11 +8,11 @@ from mapstack.ops import BEVPoolPlan, bev_pool, bev_pool_depth
 
 from .conftest import device_of
 
-GRID = (2, 5, 7)
+GRID = (2, 3, 5)
 
 CELLS = {
     "random": lambda m, g: torch.stack([torch.randint(-1, n + 1, (m,), generator=g) for n in GRID], 1),
-    "one_cell": lambda m, g: torch.tensor([1, 4, 6]).expand(m, 3).clone(),
+    "one_cell": lambda m, g: torch.tensor([1, 2, 4]).expand(m, 3).clone(),
     "outside": lambda m, g: torch.full((m, 3), -1),
     "low_edge": lambda m, g: torch.tensor([0, 0, -1]).repeat(m, 1),
 }
@@ -53,7 +53,7 @@ def frustum(shape: tuple[int, ...], grid: tuple[int, int, int], channels: int, c
     return depth, context, cells, torch.randn(grid[0], channels, *grid[1:], generator=generator)
 
 
-@pytest.mark.parametrize("num_points", [0, 1, 700])
+@pytest.mark.parametrize("num_points", [0, 1, 300])
 @pytest.mark.parametrize("case", CELLS)
 @pytest.mark.parametrize("channels", [1, 8, 19])
 def test_pool_matches_reference(backend: str, num_points: int, case: str, channels: int) -> None:
@@ -65,11 +65,11 @@ def test_pool_matches_reference(backend: str, num_points: int, case: str, channe
     assert_close(pool_points(backend, feats, cells, weight), truth)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 5, 4, 6), (2, 1, 1, 1, 1), (2, 2, 3, 1, 17), (2, 1, 0, 2, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 5, 2, 3), (2, 1, 1, 1, 1), (2, 1, 3, 1, 17), (2, 1, 0, 2, 2)], ids=str)
 @pytest.mark.parametrize("case", CELLS)
 @pytest.mark.parametrize("channels", [1, 7, 16, 160])
 def test_fused_matches_reference(backend: str, shape: tuple[int, ...], case: str, channels: int) -> None:
-    if backend == "triton" and channels != 16 and (case, shape[1:]) != ("random", (2, 3, 1, 17)):
+    if backend == "triton" and channels != 16 and (case, shape[1:]) != ("random", (1, 3, 1, 17)):
         pytest.skip("the interpreter takes a millisecond per cell and pixel")
     depth, context, cells, weight = frustum(shape, GRID, channels, case)
     truth = pool_depth("reference", depth.double(), context.double(), cells, GRID, weight)
@@ -80,7 +80,7 @@ def test_fused_matches_reference(backend: str, shape: tuple[int, ...], case: str
 def test_a_million_points_stay_exact(backend: str, case: str) -> None:
     if backend == "torch" and case == "one_cell":
         pytest.skip("embedding_bag keeps one plain float sum; 1e-5 over a million terms is not promised")
-    shape, channels = (2, 1, 16384, 4, 8), 8
+    shape, channels = (2, 1, 32768, 2, 8), 8
     depth, context, cells, weight = frustum(shape, GRID, channels, case)
     context = context.abs()  # terms of one sign, where a plain float sum drifts
     truth = pool_depth("reference", depth.double(), context.double(), cells, GRID, weight)
@@ -89,7 +89,7 @@ def test_a_million_points_stay_exact(backend: str, case: str) -> None:
 
 def test_a_million_loose_points_stay_exact(backend: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    feats, cells = torch.rand(1_000_000, 4, generator=generator), torch.tensor([1, 4, 6]).expand(1_000_000, 3)
+    feats, cells = torch.rand(1_000_000, 4, generator=generator), torch.tensor([1, 2, 4]).expand(1_000_000, 3)
     if backend == "torch":
         cells = CELLS["random"](1_000_000, generator)
     weight = torch.randn(GRID[0], 4, *GRID[1:], generator=generator)
@@ -98,7 +98,7 @@ def test_a_million_loose_points_stay_exact(backend: str) -> None:
 
 
 def test_memory_layout_does_not_matter(backend: str) -> None:
-    shape = (2, 3, 5, 4, 6)
+    shape = (2, 3, 5, 2, 3)
     depth, context, cells, weight = frustum(shape, GRID, 8)
     strided = depth.permute(4, 3, 2, 1, 0).contiguous().permute(4, 3, 2, 1, 0)
     doubled = torch.stack([context, context], dim=-1)[..., 0]
@@ -161,7 +161,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
             torch.set_num_threads(number)
             results.append(
                 pool_depth("cpu", depth, context, cells, GRID, weight)
-                + pool_points("cpu", feats, points, torch.ones(2, 80, 5, 7))
+                + pool_points("cpu", feats, points, torch.ones(2, 80, 3, 5))
             )
     finally:
         torch.set_num_threads(threads)
