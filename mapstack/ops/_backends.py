@@ -119,13 +119,17 @@ def _best(op: str, device: torch.device) -> str:
     raise BackendUnavailable(f"{op}: no backend runs on {device}")  # the reference always does
 
 
-@torch.compiler.assume_constant_result
 def _resolve(op: str, backend: str, device: torch.device) -> str:
     name = _choose(op, backend, device)
     module = f"mapstack.ops.{op}.{name}"
     if module not in _modules:
         _modules[module] = import_module(module)
     return name
+
+
+# What torch.compiler.assume_constant_result does: evaluated while tracing, never traced into. The decorator itself
+# would import the whole compiler, 1.5 s, for people who never compile.
+_resolve._dynamo_marked_constant = True
 
 
 def _choose(op: str, backend: str, device: torch.device) -> str:
