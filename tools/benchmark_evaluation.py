@@ -7,7 +7,6 @@ under different tokens, so that files of gigabytes are written in seconds; the e
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -19,13 +18,11 @@ import numpy as np
 
 from mapstack.evaluation import Options, evaluate
 
-POOL = 256
-NUM_CLASSES, NUM_POINTS = 3, 20
+POOL, NUM_CLASSES, NUM_POINTS = 256, 3, 20
 COLUMNS = ("frames", "predictions", "targets", "MB", "seconds", "CPU s", "peak RSS MB", "mAP")
 
 
 def random_line(rng: np.random.Generator, num_vertices: int) -> np.ndarray:
-    """A gently bending polyline in the 60 x 30 m patch."""
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.15, num_vertices))
     steps = rng.uniform(1, 4, num_vertices)[:, None] * np.stack([np.cos(heading), np.sin(heading)], 1)
     return np.clip(rng.uniform([-30, -15], [30, 15]) + np.cumsum(steps, 0), [-30, -15], [30, 15])
@@ -51,7 +48,6 @@ def random_frame(rng: np.random.Generator, num_predictions: int, num_targets: in
 
 
 def write_set(folder: Path, frames: int, predictions: int, targets: int, seed: int) -> None:
-    """predictions.json and targets.json, 40 frames a scene."""
     rng = np.random.default_rng(seed)
     pool = [random_frame(rng, predictions, targets) for _ in range(min(POOL, frames))]
     for side, name in enumerate(("predictions.json", "targets.json")):
@@ -63,7 +59,6 @@ def write_set(folder: Path, frames: int, predictions: int, targets: int, seed: i
 
 
 def measure(folder: Path, protocol: str, replicates: int) -> None:
-    """Print one JSON line: what scoring the folder took, in this process."""
     start, cpu = time.perf_counter(), time.process_time()
     result = evaluate(folder / "predictions.json", folder / "targets.json", protocol, options=Options(replicates))
     took = time.perf_counter() - start, time.process_time() - cpu
@@ -71,12 +66,11 @@ def measure(folder: Path, protocol: str, replicates: int) -> None:
 
 
 def row(frames: int, predictions: int, args: argparse.Namespace) -> list[str]:
-    """One size, in a fresh process."""
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         write_set(Path(folder), frames, predictions, args.targets, args.seed)
         size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
-        command = [sys.executable, __file__, "--measure", folder, "--protocol", args.protocol]
-        command += ["--replicates", str(args.replicates)]
+        options = ["--protocol", args.protocol, "--replicates", str(args.replicates)]
+        command = [sys.executable, __file__, "--measure", folder, *options]
         seconds, cpu, rss, value = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     numbers = f"{size:.0f}", f"{seconds:.2f}", f"{cpu:.2f}", f"{rss:.0f}", f"{value:.6f}"
     return [str(frames), str(predictions), str(args.targets), *numbers]
@@ -86,17 +80,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, nargs="*", default=[100, 1000, 6019, 20000, 100000])
     parser.add_argument("--predictions", type=int, nargs="*", default=[10, 25, 50, 100, 200])
-    parser.add_argument("--targets", type=int, default=9)
     parser.add_argument("--protocol", default="maptr")
-    parser.add_argument("--replicates", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    for name, default in (("--targets", 9), ("--replicates", 1000), ("--seed", 0)):
+        parser.add_argument(name, type=int, default=default)
     parser.add_argument("--folder", help="where the sets are written; the largest takes 3 GB (default: the system's)")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         return measure(args.measure, args.protocol, args.replicates)
-    print(f"{time.strftime('%F')}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
-    print(f"load {os.getloadavg()[0]:.1f}, {args.protocol}, seed {args.seed}, {args.replicates} bootstrap draws")
+    machine = f"{os.uname().machine}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{time.strftime('%F')}, {machine}, {args.protocol}, seed {args.seed}, {args.replicates} bootstrap draws")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "--:|" * len(COLUMNS))
     for frames, predictions in [(n, 50) for n in args.frames] + [(1000, n) for n in args.predictions]:
         print("| " + " | ".join(row(frames, predictions, args)) + " |", flush=True)
