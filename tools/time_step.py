@@ -1,12 +1,14 @@
 """Time one training step with the fast ops and with the reference ones, in turn, on one batch of a config's data.
 
-python tools/time_step.py configs/town/maptr_lss-pillars_60x30_town.py [--rounds 7]
+python tools/time_step.py configs/town/maptr_lss-pillars_60x30_town.py [--rounds 7] [--out metrics.json]
 """
 
 import argparse
+import json
 import os
 import statistics
 import time
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
@@ -32,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, help="where each choice's milliseconds and the speed-up are written")
     options = parser.parse_args()
     config = Config.fromfile(options.config)
     init_default_scope("mapstack")
@@ -54,6 +57,9 @@ def main() -> None:
     base = statistics.median(times["reference"])
     for name, values in times.items():
         print(f"{name:14} {1e3 * statistics.median(values):7.0f} ms a step, {base / statistics.median(values):.2f}x")
+    if options.out is not None:
+        medians = {f"ms/{name.split()[0]}": 1e3 * statistics.median(values) for name, values in times.items()}
+        options.out.write_text(json.dumps({**medians, "speedup": base * 1e3 / medians["ms/auto"]}))
 
 
 if __name__ == "__main__":
