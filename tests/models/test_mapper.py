@@ -75,6 +75,20 @@ def test_an_absent_camera_changes_nothing_behind_it() -> None:
     torch.testing.assert_close(first["points"], second["points"], rtol=0, atol=0)
 
 
+def test_a_new_calibration_is_not_served_from_the_old_ones_plan() -> None:
+    encoder = MODELS.build(mapper_config(lidar=False)).eval().encoders["camera"]
+    batch = packed_batch((1,), lidar=False)
+    inputs = MODELS.build({"type": "MapDataPreprocessor"})(batch)["inputs"]
+    moved = {**inputs, "ego_from_camera": inputs["ego_from_camera"].clone()}
+    moved["ego_from_camera"][..., 0, 3] += 3.0
+    with torch.no_grad():
+        first, again, after = encoder(inputs)[0], encoder(inputs)[0], encoder(moved)[0]
+    assert torch.equal(first, again)
+    # 3 m are five cells along x; a few points on a cell's edge round to the other side.
+    assert torch.isclose(after[..., 5:], first[..., :-5], atol=1e-4).float().mean() > 0.95
+    assert torch.isclose(after, first, atol=1e-4).float().mean() < 0.9
+
+
 def test_denoising_queries_do_not_change_the_others() -> None:
     """Noised truth must not leak: the losses of the real queries are the same with it and without."""
     config = mapper_config(denoising={})

@@ -8,7 +8,7 @@ from torchvision.ops import Conv2dNormActivation
 from mapstack.geometry import BEVGrid
 from mapstack.geometry.camera import unproject
 from mapstack.geometry.se3 import transform_points
-from mapstack.ops import BEVPoolPlan, bev_pool, bev_pool_depth
+from mapstack.ops import BEVPoolPlan, BEVPoolPlanCache, bev_pool_depth
 from mapstack.registry import MODELS
 
 __all__ = ["LSSEncoder"]
@@ -80,6 +80,7 @@ class LSSEncoder(nn.Module):
             nn.Conv2d(neck_channels, len(self.depth_bins) + channels, 1),
         )
         self.out_channels = channels
+        self._plans = BEVPoolPlanCache()
         self.prior_scale = nn.Parameter(torch.zeros(())) if ground_prior else None
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -92,7 +93,6 @@ class LSSEncoder(nn.Module):
         batch, views = images.shape[:2]
         maps = self.backbone(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         feats = self.neck(maps)  # (B V, N, h, w)
-        points = self._frustum(inputs, feats.shape[-2:])  # (B, V, D, h, w, 3)
         ground = self._ground_depth(inputs, feats.shape[-2:])  # (B, V, h, w)
         scaled = (ground / self.depth_bins[-1]).clamp(0, 2).flatten(0, 1)[:, None]
         out = self.head(torch.cat([feats, scaled], 1)).unflatten(0, (batch, views))
@@ -100,7 +100,7 @@ class LSSEncoder(nn.Module):
         if self.prior_scale is not None:
             logits = logits + self._ground_logits(ground)
         depth = logits.softmax(2) * inputs["camera_valid"][:, :, None, None, None]
-        return self._splat(depth, context, points), {"depth_logits": logits}
+        return bev_pool_depth(depth, context, self._plan(inputs, feats.shape[-2:])), {"depth_logits": logits}
 
     def _pixels(self, images: Tensor, shape: torch.Size) -> Tensor:
         """(h, w, 2) pixel centres of the feature cells, in input image pixels."""
@@ -131,29 +131,26 @@ class LSSEncoder(nn.Module):
         """(B, V, D, h, w): a bump at the ground depth, one bin wide near and wider far off."""
         bins = self.depth_bins[:, None, None]
         width = self.bin_m + 0.1 * ground[:, :, None]
-        bump = torch.exp(
-            -(((bins - ground[:, :, None]) / width) ** 2)
-        )  # bounded: what stands on the ground stays likely
+        # Bounded, so that what stands on the ground before it stays likely.
+        bump = torch.exp(-(((bins - ground[:, :, None]) / width) ** 2))
         return 4.0 * self.prior_scale.exp() * bump
 
-    def _splat(self, depth: Tensor, context: Tensor, points: Tensor) -> Tensor:
-        batch = depth.shape[0]
+    def _plan(self, inputs: dict[str, Tensor], shape: torch.Size) -> BEVPoolPlan:
+        """Which BEV cell each depth bin of each feature cell falls into; kept while the calibration stays."""
+        sizes = torch.tensor([*inputs["images"].shape[-2:], *shape])
+        key = (inputs["intrinsics"], inputs["ego_from_camera"], sizes)
+        return self._plans.get(key, lambda: self._build_plan(inputs, shape))
+
+    def _build_plan(self, inputs: dict[str, Tensor], shape: torch.Size) -> BEVPoolPlan:
+        points = self._frustum(inputs, shape)  # (B, V, D, h, w, 3)
+        batch = points.shape[0]
         cells = self.grid.cells(points)  # (B, V, D, h, w, 2)
         # A point above or below the range must not be pooled: an index of -1 is outside every grid.
         z_low, z_high = self.grid.pc_range[2], self.grid.pc_range[5]
         inside = (points[..., 2] >= z_low) & (points[..., 2] < z_high)
         frame = torch.arange(batch, device=cells.device).view(-1, 1, 1, 1, 1).expand(cells.shape[:-1])
         cells = torch.stack([torch.where(inside, frame, -1), cells[..., 0], cells[..., 1]], -1)
-        shape = (batch, *self.grid.shape)
-        if torch.onnx.is_in_onnx_export():
-            return self._splat_reference(depth, context, cells, shape)
-        return bev_pool_depth(depth, context, BEVPoolPlan.build(cells, shape))
-
-    @staticmethod
-    def _splat_reference(depth: Tensor, context: Tensor, cells: Tensor, shape: tuple[int, int, int]) -> Tensor:
-        """The lifted form in standard operators, for tracing: calibration stays an input of the graph."""
-        lifted = depth[..., None] * context.movedim(2, -1)[:, :, None]  # (B, V, D, h, w, C)
-        return bev_pool(lifted.flatten(0, 4), cells.flatten(0, 4), shape, backend="reference")
+        return BEVPoolPlan.build(cells, (batch, *self.grid.shape))
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Cross-entropy of the depth bins where LiDAR measured one; empty without ``depth`` in the inputs."""
