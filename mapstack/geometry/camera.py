@@ -5,6 +5,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .se3 import rotate_exactly
+
 __all__ = ["check_intrinsics", "project", "unproject"]
 
 Array = TypeVar("Array")
@@ -50,12 +52,9 @@ def unproject(pixels: Array, depth: Array, intrinsics: Array) -> Array:
     Returns:
         (..., M, 3) camera metres.
     """
-    numpy_input = isinstance(pixels, np.ndarray)
-    module = np if numpy_input else __import__("torch")
-    ones = module.ones_like(pixels[..., :1])
-    homogeneous = module.concatenate([pixels, ones], -1)
-    rays = homogeneous @ _invert_3x3(intrinsics).swapaxes(-1, -2)
-    return rays * depth[..., None]
+    module = np if isinstance(pixels, np.ndarray) else __import__("torch")
+    homogeneous = module.concatenate([pixels, module.ones_like(pixels[..., :1])], -1)
+    return rotate_exactly(_invert_3x3(intrinsics), homogeneous) * depth[..., None]
 
 
 def _invert_3x3(matrix: Array) -> Array:
@@ -68,4 +67,6 @@ def _invert_3x3(matrix: Array) -> Array:
         return module.stack(parts, -1)
 
     columns = module.stack([cross(b, c), cross(c, a), cross(a, b)], -1)
-    return columns / (a * columns[..., 0]).sum(-1)[..., None, None]
+    products = a * columns[..., 0]
+    determinant = products[..., 0] + products[..., 1] + products[..., 2]
+    return columns / determinant[..., None, None]

@@ -5,7 +5,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["invert", "make_transform", "planar_pose", "rotation_z", "transform_points", "yaw_rad"]
+__all__ = ["invert", "make_transform", "planar_pose", "rotate_exactly", "rotation_z", "transform_points", "yaw_rad"]
 
 Array = TypeVar("Array")
 
@@ -38,6 +38,24 @@ def transform_points(dst_from_src: Array, points: Array) -> Array:
     """
     rotation, translation = dst_from_src[..., :3, :3], dst_from_src[..., None, :3, 3]
     return points @ rotation.swapaxes(-1, -2) + translation
+
+
+def rotate_exactly(matrix: Array, points: Array) -> Array:
+    """Multiply points by a matrix in single products and sums, which round alike in NumPy, PyTorch and ONNX Runtime.
+
+    A matrix product sums in the order that its library likes best: points on the edge of a cell then fall to one side
+    in training and to the other on the vehicle.
+
+    Args:
+        matrix: (..., 3, 3); leading axes broadcast with those of ``points``.
+        points: (..., M, 3).
+
+    Returns:
+        (..., M, 3).
+    """
+    columns = matrix[..., None, :, :]
+    x, y, z = (columns[..., i] * points[..., i, None] for i in range(3))
+    return x + y + z
 
 
 def invert(dst_from_src: Array) -> Array:

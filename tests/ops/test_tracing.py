@@ -127,3 +127,30 @@ def test_onnx_runtime_agrees_also_with_other_points() -> None:
         outputs = session.run(None, {name: x.numpy() for name, x in zip(names, tensors, strict=True)})
         for output, expected in zip(outputs, Deployed()(*tensors), strict=True):
             np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+class Crowded(nn.Module):
+    """Every exported reduction over many points in few cells."""
+
+    def forward(self, depth: Tensor, context: Tensor, cells: Tensor, feats: Tensor, points: Tensor) -> Tensor:
+        reduced = [scatter_to_canvas(feats, points, (1, 4, 5), name) for name in ("sum", "mean", "max")]
+        plan = BEVPoolPlan.build(cells, (1, 4, 5))
+        return torch.cat([*reduced, bev_pool(feats, points, (1, 4, 5)), bev_pool_depth(depth, context, plan)], 1)
+
+
+def test_onnx_runtime_loses_nothing_when_threads_meet_in_a_cell() -> None:
+    """ScatterND with a reduction lost every tenth point here: its kernel adds from several threads without a lock."""
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.stack([torch.randint(0, n, (1, 2, 20, 30, 40), generator=generator) for n in (1, 4, 5)], -1)
+    depth = torch.rand(1, 2, 20, 30, 40, generator=generator)
+    context = torch.randn(1, 2, 32, 30, 40, generator=generator)
+    points = torch.stack([torch.randint(0, n, (50_000,), generator=generator) for n in (1, 4, 5)], -1)
+    tensors = (depth, context, cells, torch.rand(50_000, 32, generator=generator), points)
+    program = torch.onnx.export(Crowded().eval(), tensors, dynamo=True, opset_version=18, verbose=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 4
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), options)
+    feed = {node.name: x.numpy() for node, x in zip(session.get_inputs(), tensors, strict=True)}
+    exact = Crowded()(depth.double(), context.double(), cells, tensors[3].double(), points).numpy()
+    for _ in range(3):
+        np.testing.assert_allclose(session.run(None, feed)[0], exact, rtol=1e-5, atol=1e-4)

@@ -7,7 +7,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from mapstack.geometry import BEVGrid
 from mapstack.geometry.camera import unproject
-from mapstack.geometry.se3 import transform_points
+from mapstack.geometry.se3 import rotate_exactly
 from mapstack.ops import BEVPoolPlan, BEVPoolPlanCache, bev_pool_depth
 from mapstack.registry import MODELS
 
@@ -115,7 +115,8 @@ class LSSEncoder(nn.Module):
         ones = torch.ones_like(pixels[:, 0])
         rays = unproject(pixels, ones, inputs["intrinsics"])  # (B, V, h w, 3)
         points = rays[:, :, None] * self.depth_bins[:, None, None]  # (B, V, D, h w, 3)
-        points = transform_points(inputs["ego_from_camera"][:, :, None], points)
+        ego_from_camera = inputs["ego_from_camera"][:, :, None]
+        points = rotate_exactly(ego_from_camera[..., :3, :3], points) + ego_from_camera[..., None, :3, 3]
         return points.unflatten(3, tuple(shape))
 
     def _ground_depth(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:

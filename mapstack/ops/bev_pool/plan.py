@@ -115,7 +115,9 @@ class BEVPoolPlan:
             )
         batch, rows, cols = grid_shape
         num_frames, views, depth_bins, height, width, _ = cells.shape
-        if max(batch * rows * cols, num_frames * views * depth_bins * height * width) >= 2**31:
+        # While tracing, the batch is a symbol, and the comparison would become a limit on it that ONNX cannot state.
+        tracing = torch.compiler.is_compiling()
+        if not tracing and max(batch * rows * cols, num_frames * views * depth_bins * height * width) >= 2**31:
             raise ValueError(f"{tuple(cells.shape[:5])} points, {grid_shape} cells: a plan indexes with 32 bits")
         ids = flat_cell_ids(round_cells(cells, rounding), grid_shape)
         return cls((batch, rows, cols), (num_frames, views, depth_bins, height, width), ids.reshape(-1).int())

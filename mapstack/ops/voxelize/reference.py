@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from .._onnx import scatter_max, segments_of, sum_segments
 from ..bev_pool.plan import flat_cell_ids
 
 __all__ = ["gather_from_canvas", "scatter_rows", "voxelize", "voxelize_hard"]
@@ -20,10 +21,11 @@ def voxelize(cells: Tensor, grid_shape: tuple[int, int, int]) -> tuple[Tensor, T
 
 
 def scatter_rows(feats: Tensor, ids: Tensor, num_rows: int, reduce: str) -> Tensor:
-    """Reduce (M, F) by row number to (num_rows, F), zero where there is none; a number of num_rows is left out.
-
-    Exports as ScatterND of whole rows.
-    """
+    """Reduce (M, F) by row number to (num_rows, F), zero where there is none; a number of num_rows is left out."""
+    if torch.onnx.is_in_onnx_export() and reduce != "max":
+        segments = segments_of(ids, num_rows)
+        total = sum_segments(feats[segments.order], segments)
+        return total if reduce == "sum" else total / (segments.ends - segments.starts).clamp(min=1)[:, None]
     # one row more takes whatever is left out, so no shape depends on the data
     zeros = feats.new_zeros(num_rows + 1, feats.shape[1])
     if reduce == "max":
@@ -40,9 +42,7 @@ def scatter_rows(feats: Tensor, ids: Tensor, num_rows: int, reduce: str) -> Tens
 
 def _scatter_max(rows: Tensor, ids: Tensor, feats: Tensor) -> Tensor:
     if torch.onnx.is_in_onnx_export():
-        # scatter_reduce would export as ScatterElements, 20 times slower in ONNX Runtime
-        inputs, attributes = (rows, ids[:, None], feats), {"reduction": "max"}
-        return torch.onnx.ops.symbolic("ScatterND", inputs, attributes, dtype=rows.dtype, shape=rows.shape, version=18)
+        return scatter_max(rows, ids, feats)
     return rows.scatter_reduce(0, ids[:, None].expand_as(feats), feats, "amax", include_self=True)
 
 
