@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .se3 import rotate_exactly
 
-__all__ = ["check_intrinsics", "project", "unproject"]
+__all__ = ["check_intrinsics", "invert_3x3", "project", "unproject"]
 
 Array = TypeVar("Array")
 
@@ -54,10 +54,10 @@ def unproject(pixels: Array, depth: Array, intrinsics: Array) -> Array:
     """
     module = np if isinstance(pixels, np.ndarray) else __import__("torch")
     homogeneous = module.concatenate([pixels, module.ones_like(pixels[..., :1])], -1)
-    return rotate_exactly(_invert_3x3(intrinsics), homogeneous) * depth[..., None]
+    return rotate_exactly(invert_3x3(intrinsics), homogeneous) * depth[..., None]
 
 
-def _invert_3x3(matrix: Array) -> Array:
+def invert_3x3(matrix: Array) -> Array:
     """Inverse of (..., 3, 3) by cofactors: unlike ``linalg.inv`` it can be exported to ONNX."""
     module = np if isinstance(matrix, np.ndarray) else __import__("torch")
     a, b, c = matrix[..., 0, :], matrix[..., 1, :], matrix[..., 2, :]
