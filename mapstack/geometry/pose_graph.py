@@ -1,0 +1,138 @@
+"""Pose graphs: absolute poses, right on average, and odometry, right from frame to frame, in one estimate.
+
+GTSAM solves them: Levenberg-Marquardt on SE(3) with its analytic Jacobians. (geomapnet's solver leaves one block of the
+Jacobian out, how the relative translation turns with the first rotation, and halts at ten Gauss-Newton steps.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapstack.errors import BackendUnavailable
+
+from .se3 import invert
+
+__all__ = ["GraphNoise", "fuse_with_odometry", "optimize_pose_graph"]
+
+
+@dataclass(frozen=True)
+class GraphNoise:
+    """Standard deviations of what goes into a graph: along each axis, and about each axis.
+
+    Args:
+        absolute_m: of a predicted position.
+        absolute_rad: of a predicted rotation.
+        relative_m: of the odometry's translation from one frame to the next.
+        relative_rad: of its rotation.
+        huber: absolute poses that are off by more than so many standard deviations pull with constant force instead of
+            ever harder; None trusts them all.
+    """
+
+    absolute_m: float
+    absolute_rad: float
+    relative_m: float
+    relative_rad: float
+    huber: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(value is None or value > 0 for value in vars(self).values()):
+            raise ValueError(f"standard deviations must be positive: {self}")
+
+
+def optimize_pose_graph(
+    initial: NDArray,
+    absolute: Mapping[int, NDArray],
+    relative: Mapping[tuple[int, int], NDArray],
+    noise: GraphNoise,
+) -> NDArray:
+    """The most likely poses.
+
+    Planar poses (turned about z only, all at one height) stay planar.
+
+    Args:
+        initial: (N, 4, 4) world_from_body, where the search begins.
+        absolute: measured world_from_body (4, 4) by frame; at least one, or nothing holds the graph in the world.
+        relative: measured first_from_second (4, 4) by pair of frames.
+        noise: of the measurements.
+
+    Returns:
+        (N, 4, 4) float64 world_from_body.
+
+    Raises:
+        BackendUnavailable: GTSAM is not installed.
+    """
+    if not absolute:
+        raise ValueError("a pose graph without an absolute pose floats freely; give one at least")
+    gtsam = _gtsam()
+    graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
+    for i, pose in enumerate(initial):
+        values.insert(i, gtsam.Pose3(np.asarray(pose, np.float64)))
+    absolute_model = _model(gtsam, noise.absolute_m, noise.absolute_rad)
+    if noise.huber is not None:
+        huber = gtsam.noiseModel.mEstimator.Huber.Create(noise.huber)
+        absolute_model = gtsam.noiseModel.Robust.Create(huber, absolute_model)
+    relative_model = _model(gtsam, noise.relative_m, noise.relative_rad)
+    for i, pose in absolute.items():
+        graph.add(gtsam.PriorFactorPose3(i, gtsam.Pose3(np.asarray(pose, np.float64)), absolute_model))
+    for (i, j), pose in relative.items():
+        graph.add(gtsam.BetweenFactorPose3(i, j, gtsam.Pose3(np.asarray(pose, np.float64)), relative_model))
+    params = gtsam.LevenbergMarquardtParams()
+    params.setRelativeErrorTol(1e-12)
+    params.setAbsoluteErrorTol(1e-14)
+    solved = gtsam.LevenbergMarquardtOptimizer(graph, values, params).optimize()
+    return np.stack([solved.atPose3(i).matrix() for i in range(len(initial))])
+
+
+def fuse_with_odometry(
+    predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise, window: int = 7, keep: str = "middle"
+) -> NDArray:
+    """Correct each frame's predicted pose by the odometry of the frames around it.
+
+    Args:
+        predicted: (N, 4, 4) world_from_body of one drive, in order of time.
+        odom_from_body: (N, 4, 4) the same frames by dead reckoning, in a frame of its own.
+        noise: of both.
+        window: frames in a graph; at the ends of the drive fewer.
+        keep: "middle" takes each frame from the graph around it, as MapNet does; "last" from the graph that ends with
+            it, all that a vehicle has.
+
+    Returns:
+        (N, 4, 4) float64 world_from_body.
+    """
+    if keep not in ("middle", "last"):
+        raise ValueError(f"keep must be middle or last, got {keep!r}")
+    if window < 1 or predicted.shape != odom_from_body.shape:
+        raise ValueError(f"window {window}, poses {predicted.shape} and odometry {odom_from_body.shape} do not fit")
+    after = window // 2 if keep == "middle" else 0
+    fused = np.empty(predicted.shape)
+    for i in range(len(predicted)):
+        start, stop = max(0, i + after - window + 1), min(len(predicted), i + after + 1)
+        fused[i] = _fuse_window(predicted[start:stop], odom_from_body[start:stop], noise)[i - start]
+    return fused
+
+
+def _fuse_window(predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise) -> NDArray:
+    body_from_odom = invert(odom_from_body)
+    steps = {(i, i + 1): body_from_odom[i] @ odom_from_body[i + 1] for i in range(len(predicted) - 1)}
+    # The odometry, laid through each prediction in turn; the search begins at the one that fits all others best, for
+    # from a wrong prediction it would not find back.
+    chains = (predicted @ body_from_odom)[:, None] @ odom_from_body[None]  # (N, N, 4, 4)
+    gaps = chains - predicted
+    translation = np.linalg.norm(gaps[..., :3, 3], axis=-1) / noise.absolute_m
+    rotation = np.linalg.norm(gaps[..., :3, :3], axis=(-2, -1)) / (2**0.5 * noise.absolute_rad)
+    best = (translation + rotation).sum(axis=1).argmin()
+    return optimize_pose_graph(chains[best], dict(enumerate(predicted)), steps, noise)
+
+
+def _model(gtsam: object, translation_m: float, rotation_rad: float) -> object:
+    return gtsam.noiseModel.Diagonal.Sigmas(np.array([rotation_rad] * 3 + [translation_m] * 3))
+
+
+def _gtsam() -> object:
+    try:
+        import gtsam  # a second to import, and only pose graphs need it
+    except ImportError as error:
+        raise BackendUnavailable(f"pose graphs need GTSAM ({error}); pip install gtsam==4.3.0") from error
+    return gtsam
