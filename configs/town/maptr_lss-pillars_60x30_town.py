@@ -28,7 +28,7 @@ val_evaluator = dict(type="MapMetric", protocol="maptr")
 test_evaluator = val_evaluator
 
 # Twelve minutes or so on two cores: a high rate, and an average over the last fifty iterations.
-train_cfg = dict(max_iters=540, val_interval=540)
+train_cfg = dict(max_iters=680, val_interval=680)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = dict(eta_max=2e-3)
 custom_hooks = [

@@ -8,7 +8,10 @@ model = dict(
     camera=dict(
         type="LSSEncoder",
         backbone=dict(
-            type="TimmBackbone", name="resnet18", out_indices=(2, 3), kwargs=dict(channels=(16, 32, 64, 128))
+            type="TimmBackbone",
+            name="resnet18",
+            out_indices=(2, 3),
+            kwargs=dict(channels=(16, 32, 64, 128), stem_type="deep", stem_width=8),
         ),
         channels=32,
         neck_channels=48,
