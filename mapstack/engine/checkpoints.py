@@ -133,9 +133,20 @@ def load_weights(model: nn.Module, filename: str | Path) -> None:
     model.load_state_dict(weights)
 
 
-def save_weights(checkpoint: dict, path: Path) -> None:
-    """Write the weights of a loaded checkpoint alone, as safetensors, for sharing."""
+def save_weights(checkpoint: dict, path: Path, *, half: bool = False) -> None:
+    """Write the weights of a loaded checkpoint alone, as safetensors, for sharing.
+
+    Args:
+        checkpoint: as :func:`load_checkpoint_file` returns it.
+        path: replaced whole or not at all.
+        half: matrices and kernels as float16. Vectors (norms, biases, running statistics) are small and stay.
+    """
     weights = {key: value.contiguous().clone() for key, value in weights_of(checkpoint).items()}
+    if half:
+        weights = {
+            key: value.half() if value.ndim > 1 and value.is_floating_point() else value
+            for key, value in weights.items()
+        }
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     safetensors.torch.save_file(weights, partial)
     publish(partial, path)

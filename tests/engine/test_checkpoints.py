@@ -131,6 +131,20 @@ def test_saved_weights_hold_shared_tensors_once_each(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_half_weights_are_half_the_size_and_load_as_floats(tmp_path: Path) -> None:
+    source, target = (nn.Sequential(nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64)) for _ in range(2))
+    source[1].running_var.fill_(1e6)  # beyond what float16 holds
+    for half in (False, True):
+        save_weights({"state_dict": source.state_dict()}, tmp_path / f"{half}.safetensors", half=half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (False, True)]
+    assert sizes[1] < 0.65 * sizes[0]
+    load_weights(target, tmp_path / "True.safetensors")
+    assert target[0].weight.dtype == torch.float32
+    torch.testing.assert_close(target[0].weight, source[0].weight, rtol=1e-3, atol=1e-6)
+    assert torch.equal(target[1].running_var, source[1].running_var)
+    assert target[1].num_batches_tracked.dtype == torch.int64
+
+
 def test_publish_replaces_a_file_whole(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     (tmp_path / "a.part").write_text("new")
