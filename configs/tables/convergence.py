@@ -9,7 +9,7 @@ rows = [
     dict(
         name="camera + lidar",
         config=_base_.fused,
-        options={"train_cfg.max_iters": 8000, "train_cfg.val_interval": 500},
+        options={"train_cfg.max_iters": 2000, "train_cfg.val_interval": 400},
         curve=True,
     )
 ]
