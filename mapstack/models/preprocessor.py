@@ -19,8 +19,8 @@ class MapDataPreprocessor(BaseDataPreprocessor):
 
     Out: ``images`` (B, V, 3, H, W) normalised RGB, zero for an absent camera; ``intrinsics`` (B, V, 3, 3);
     ``ego_from_camera`` (B, V, 4, 4); ``camera_valid`` (B, V) bool; ``points`` (M, 6) frame index, x, y, z ego
-    metres, intensity, time lag in s; ``depth`` (B, V, h, w) metres, 0 where unknown; ``batch_size`` int.
-    Keys whose sensor is not configured are absent.
+    metres, intensity, time lag in s; ``lidar_valid`` (B,) bool, False for a frame without a point; ``depth``
+    (B, V, h, w) metres, 0 where unknown; ``batch_size`` int. Keys whose sensor is not configured are absent.
 
     Args:
         mean: RGB mean in 0..255.
@@ -47,6 +47,8 @@ class MapDataPreprocessor(BaseDataPreprocessor):
         if "images" in frames:
             batch["images"] = self.normalize(torch.stack(list(frames["images"])), batch["camera_valid"])
         if "points" in frames:
+            present = [len(points) > 0 for points in frames["points"]]
+            batch["lidar_valid"] = torch.tensor(present, device=frames["points"][0].device)
             batch["points"] = torch.cat(
                 [
                     torch.cat([points.new_full((len(points), 1), i), points], 1)
