@@ -11,6 +11,7 @@ __all__ = ["CLASSES", "DIRECTED_CLASSES", "MapPatch"]
 
 CLASSES = ("divider", "ped_crossing", "boundary", "centerline")
 DIRECTED_CLASSES = frozenset({"centerline"})
+JOINT_M = 0.1  # a lane ends where the next begins: ends nearer than this are one node (maps agree to a millimetre)
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,13 @@ class MapPatch:
     def directed(self) -> NDArray:
         """(N,) bool: whether only the given direction describes the element."""
         return np.array([self.classes[label] in DIRECTED_CLASSES for label in self.labels], dtype=bool)
+
+    @property
+    def topology(self) -> NDArray | None:
+        """(N, N) bool: directed element n ends where directed element m begins; None without a directed class."""
+        if DIRECTED_CLASSES.isdisjoint(self.classes):
+            return None
+        ends = np.array([line[-1, :2] for line in self.vertices]).reshape(-1, 1, 2)
+        starts = np.array([line[0, :2] for line in self.vertices]).reshape(1, -1, 2)
+        meets = np.linalg.norm(ends - starts, axis=-1) < JOINT_M
+        return meets & self.directed[:, None] & self.directed[None] & ~np.eye(len(self), dtype=bool)
