@@ -6,6 +6,7 @@ from .hooks import AtomicCheckpointHook, FiniteLossHook
 from .log_processor import CompactLogProcessor
 from .loops import ResumableTrainLoop
 from .optim import AutocastOptimWrapper, GroupedOptimConstructor
+from .pose_statistics import PoseStatisticsHook
 from .runner import MapRunner, build_runner, enable_amp, evaluate_checkpoint
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "FiniteLossHook",
     "GroupedOptimConstructor",
     "MapRunner",
+    "PoseStatisticsHook",
     "ResumableTrainLoop",
     "build_runner",
     "enable_amp",

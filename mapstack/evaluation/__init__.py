@@ -3,6 +3,7 @@
 from .comparison import compare, render_comparison
 from .map_metric import MapMetric
 from .pooled import Bins
+from .pose_metric import PoseMetric
 from .protocols import PROTOCOLS, Protocol
 from .result import Result
 from .scoring import Options, evaluate
@@ -13,6 +14,7 @@ __all__ = [
     "Bins",
     "MapMetric",
     "Options",
+    "PoseMetric",
     "Protocol",
     "Result",
     "compare",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "PLANAR_REPRESENTATIONS",
     "REPRESENTATIONS",
     "Representation",
     "euler_to_matrix",
@@ -145,13 +146,15 @@ def geodesic_distance(first: Tensor, second: Tensor) -> Tensor:
     """Angle between rotations, by arctan of sine and cosine, whose gradient is bounded where that of arccos is not.
 
     Args:
-        first: (..., 3, 3) rotations.
-        second: (..., 3, 3) rotations; leading axes broadcast.
+        first: (..., 3, 3) rotations, or (..., 2, 2) of the plane.
+        second: the same kind; leading axes broadcast.
 
     Returns:
         (...) radians in [0, pi]; the gradient at 0 and at pi, where the distance has a kink, is 0.
     """
     between = first.transpose(-1, -2) @ second
+    if between.shape[-1] == 2:
+        between = torch.nn.functional.pad(between, (0, 1, 0, 1)) + between.new_tensor([0.0, 0.0, 1.0]).diag()
     skew = between - between.transpose(-1, -2)
     axis = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1) / 2
     squared = (axis * axis).sum(-1)
@@ -235,14 +238,35 @@ def matrix_to_five_d(matrix: Tensor) -> Tensor:
     return torch.cat([first[..., :2], projected / STEREOGRAPHIC_SCALE], -1)
 
 
+def yaw_vector_to_matrix(yaw_vector: Tensor) -> Tensor:
+    """(..., 2, 2) of any (cos, sin) that is not zero: the plane's continuous representation."""
+    cos, sin = _normalize(yaw_vector).unbind(-1)
+    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def matrix_to_yaw_vector(matrix: Tensor) -> Tensor:
+    """(..., 2) cos and sin of (..., 2, 2)."""
+    return matrix[..., 0]
+
+
+def yaw_to_matrix(yaw: Tensor) -> Tensor:
+    """(..., 2, 2) of (..., 1) radians."""
+    return yaw_vector_to_matrix(torch.cat([yaw.cos(), yaw.sin()], -1))
+
+
+def matrix_to_yaw(matrix: Tensor) -> Tensor:
+    """(..., 1) radians of (..., 2, 2); jumps at pi."""
+    return torch.atan2(matrix[..., 1, 0], matrix[..., 0, 0])[..., None]
+
+
 @dataclass(frozen=True)
 class Representation:
-    """A way to write a rotation as numbers.
+    """A way to write a rotation of D dimensions as numbers.
 
     Args:
         dims: how many.
-        to_matrix: (..., dims) of any value to (..., 3, 3).
-        from_matrix: (..., 3, 3) to the canonical (..., dims).
+        to_matrix: (..., dims) of any value to (..., D, D).
+        from_matrix: (..., D, D) to the canonical (..., dims).
         is_continuous: whether ``from_matrix`` is.
     """
 
@@ -258,4 +282,8 @@ REPRESENTATIONS = {
     "quaternion": Representation(4, quaternion_to_matrix, matrix_to_quaternion, False),
     "log_quaternion": Representation(3, log_quaternion_to_matrix, matrix_to_log_quaternion, False),
     "euler": Representation(3, euler_to_matrix, matrix_to_euler, False),
+}
+PLANAR_REPRESENTATIONS = {
+    "yaw_vector": Representation(2, yaw_vector_to_matrix, matrix_to_yaw_vector, True),
+    "yaw": Representation(1, yaw_to_matrix, matrix_to_yaw, False),
 }

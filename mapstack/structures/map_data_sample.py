@@ -24,6 +24,10 @@ class MapElements:
         closed: (N,) bool for truth, None where unknown.
         directed: (N,) bool for truth: only the given point order counts; None where unknown.
         vertices: truth only: the N exact polylines (n_i, 2 or 3), ego metres, that the metric scores against.
+        scales: (N, P, 2 or 3) metres, for predictions that know it: the Laplace scale of each coordinate, which is also
+            its expected absolute error.
+        topology: (N, N) in [0, 1], confidence that element n leads to element m; for truth 0 or 1; None where nobody
+            asked.
     """
 
     points: Tensor
@@ -32,6 +36,8 @@ class MapElements:
     closed: Tensor | None = None
     directed: Tensor | None = None
     vertices: list[NDArray] | None = None
+    scales: Tensor | None = None
+    topology: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.points.ndim != 3 or self.points.shape[-1] not in (2, 3):
@@ -40,6 +46,11 @@ class MapElements:
             value = getattr(self, name)
             if value is not None and value.shape != self.points.shape[:1]:
                 raise ValueError(f"{name} must be ({len(self.points)},), got {tuple(value.shape)}")
+        shapes = {"scales": self.points.shape, "topology": (len(self.points), len(self.points))}
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ValueError(f"{name} must be {tuple(shape)}, got {tuple(value.shape)}")
 
     def __len__(self) -> int:
         return len(self.points)
@@ -53,6 +64,7 @@ class MapElements:
             closed=torch.from_numpy(np.asarray(patch.closed, dtype=bool)),
             directed=torch.from_numpy(patch.directed),
             vertices=patch.vertices,
+            topology=None if patch.topology is None else torch.from_numpy(patch.topology.astype(np.float32)),
         )
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "MapElements":

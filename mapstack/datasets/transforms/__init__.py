@@ -11,18 +11,24 @@ from .image import PhotometricJitter, ResizeCropImages
 from .load_images import LoadImages
 from .load_lidar import LoadLidar
 from .pack import PackMapInputs
+from .poses import ChooseFrames, LoadTrajectories, PackPoses, SimulateGnss, SimulateOdometry
 from .truth import DrawMap, VectorizeMap
 
 __all__ = [
     "AugmentBEV",
+    "ChooseFrames",
     "DrawMap",
     "DropSensors",
     "LidarDepth",
     "LoadImages",
     "LoadLidar",
+    "LoadTrajectories",
     "PackMapInputs",
+    "PackPoses",
     "PhotometricJitter",
     "ResizeCropImages",
     "SetOrigin",
+    "SimulateGnss",
+    "SimulateOdometry",
     "VectorizeMap",
 ]
