@@ -134,7 +134,7 @@ def _true(fields: Mapping) -> Entry:
 
 
 def _extras(fields: Mapping) -> Entry:
-    keys = ("track_ids", "topology")
+    keys = ("track_ids", "topology", "scales")
     return {key: _array(fields[key]) for key in keys if fields.get(key) is not None}
 
 

@@ -5,8 +5,7 @@ import itertools
 import pytest
 import torch
 
-from mapstack.models.matching import PolylineMatcher, batch_targets
-from mapstack.models.matching.hungarian import order_costs
+from mapstack.models.matching import PolylineMatcher, batch_targets, class_cost, order_costs
 from mapstack.structures import MapElements
 
 
@@ -73,7 +72,7 @@ def test_matching_equals_brute_force() -> None:
     matcher = PolylineMatcher(class_weight=2.0, point_weight=1.0)
     match = matcher(logits, points, target)
     distance, _ = order_costs(points, target)
-    cost = (distance + 2.0 * matcher._class_cost(logits, target.labels))[0]
+    cost = (distance + 2.0 * class_cost(logits, target.labels))[0]
 
     def total(queries: tuple[int, ...]) -> float:
         return float(sum(cost[query, element] for element, query in enumerate(queries)))

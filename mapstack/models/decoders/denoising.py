@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mapstack.geometry import BEVGrid
 from mapstack.models.matching import Assignment, TargetBatch
 
-__all__ = ["DenoisingQueries", "NoisedQueries"]
+__all__ = ["DenoisingQueries", "NoisedQueries", "separate"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class NoisedQueries:
     """Queries made from noised truth.
 
     Args:
-        points: (B, G N, P, 2) ego metres.
+        points: (B, G N, P, D) ego metres.
         feats: (B, G N, C) BEV features at the noised middles.
         labels: (B, G N) int64, some of them wrong on purpose.
         assignment: which element each came from, in its given point order.
@@ -30,12 +30,15 @@ class NoisedQueries:
     assignment: Assignment
     num_groups: int
 
-    def blocked(self, num_queries: int) -> Tensor:
-        """(Q + G N, Q + G N) bool, True where attention between elements is forbidden."""
+    def groups(self) -> Tensor:
+        """(G N,) int64, the group of each query."""
         noised = self.points.shape[1]
-        group = torch.arange(noised, device=self.points.device) // (noised // self.num_groups)
-        group = torch.cat([group.new_full((num_queries,), -1), group])
-        return group[:, None] != group
+        return torch.arange(noised, device=self.points.device) // max(noised // self.num_groups, 1)
+
+
+def separate(groups: Tensor) -> Tensor:
+    """(T, T) bool from (T,) group numbers: True where attention between elements is forbidden."""
+    return groups[:, None] != groups
 
 
 class DenoisingQueries(nn.Module):
@@ -72,10 +75,11 @@ class DenoisingQueries(nn.Module):
         batch, count = clean.shape[:2]
         angle = torch.randn(batch, count, 1, device=clean.device) * self.turn_rad
         cos, sin = angle.cos(), angle.sin()
-        x, y = (clean - middle).unbind(-1)
+        x, y = (clean[..., :2] - middle).unbind(-1)
         turned = torch.stack([cos * x - sin * y, sin * x + cos * y], -1) + middle
         shift = torch.randn(batch, count, 1, 2, device=clean.device) * self.shift_m
-        points = turned + shift + torch.randn_like(clean) * self.jitter_m
+        # A height, where there is one, is jittered alone.
+        points = torch.cat([turned + shift, clean[..., 2:]], -1) + torch.randn_like(clean) * self.jitter_m
         labels = target.labels.repeat(1, self.num_groups)
         wrong = torch.rand(batch, count, device=clean.device) < self.flip_prob
         labels = torch.where(wrong, torch.randint_like(labels, self.num_classes), labels)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from mapstack.registry import TASK_UTILS
 
 from .targets import TargetBatch
 
-__all__ = ["Assignment", "PolylineMatcher", "order_costs"]
+__all__ = ["FORBIDDEN", "Assignment", "PolylineMatcher", "assign", "class_cost", "order_costs"]
+
+FORBIDDEN = 1e6  # cost of a pair that must not be made; far above any sum of real costs
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,54 @@ def order_costs(points: Tensor, target: TargetBatch) -> tuple[Tensor, Tensor]:
     return cost.view(batch, points.shape[1], num_elements, num_orders).min(-1)
 
 
+def assign(cost: Tensor, valid: Tensor, repeats: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Solve every frame's assignment; the costs come as one tensor, SciPy solves frame by frame.
+
+    Args:
+        cost: (B, Q, N); :data:`FORBIDDEN` where query and element must not be paired.
+        valid: (B, N) bool, the real elements, which come first.
+        repeats: queries that each element gets, as far as there are enough.
+
+    Returns:
+        Frame, query and element of the pairs, each (M,) int64.
+    """
+    frames, queries, elements = [], [], []
+    costs, counts = cost.detach().cpu().double().numpy(), valid.sum(1).tolist()
+    for frame, count in enumerate(counts):
+        query, element = linear_sum_assignment(np.tile(costs[frame, :, :count], (1, repeats)))
+        element = element % max(count, 1)
+        made = costs[frame, query, element] < FORBIDDEN
+        frames.append(np.full(made.sum(), frame))
+        queries.append(query[made])
+        elements.append(element[made])
+    frame, query, element = (torch.from_numpy(np.concatenate(part)).long() for part in (frames, queries, elements))
+    return frame.to(cost.device), query.to(cost.device), element.to(cost.device)
+
+
+def class_cost(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """What calling query q the class of element n would add to the focal loss.
+
+    Args:
+        logits: (B, Q, K).
+        labels: (B, N) int64.
+        alpha: focal balance.
+        gamma: focal exponent.
+
+    Returns:
+        (B, Q, N).
+    """
+    prob = logits.sigmoid().clamp(1e-6, 1 - 1e-6)
+    positive = -alpha * (1 - prob) ** gamma * prob.log()
+    negative = -(1 - alpha) * prob**gamma * (1 - prob).log()
+    return (positive - negative).gather(2, labels[:, None].expand(-1, logits.shape[1], -1))
+
+
 @TASK_UTILS.register_module()
 class PolylineMatcher(nn.Module):
     """Hungarian matching on a focal class cost and the point cost of the best order.
 
-    The costs of a whole batch are one tensor expression on the device; only the assignment itself is solved
-    frame by frame, by SciPy.
+    The costs of a whole batch are one tensor expression on the device, with every order of every element in it;
+    only the assignment itself is solved frame by frame, by SciPy.
 
     Args:
         class_weight: weight of the focal cost.
@@ -63,27 +108,16 @@ class PolylineMatcher(nn.Module):
         self.class_weight, self.point_weight, self.alpha, self.gamma = class_weight, point_weight, alpha, gamma
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, points: Tensor, target: TargetBatch) -> Assignment:
-        """Match (B, Q, C) logits and (B, Q, P, D) ego points to the truth; an empty frame matches nothing."""
-        batch, num_elements = target.valid.shape
-        empty = torch.zeros(0, dtype=torch.long, device=logits.device)
-        if num_elements == 0:
+    def forward(self, logits: Tensor, points: Tensor, target: TargetBatch, repeats: int = 1) -> Assignment:
+        """Match (B, Q, C) logits and (B, Q, P, D) ego points to the truth; an empty frame matches nothing.
+
+        ``repeats`` above 1 gives each element that many queries (the one-to-many branch of H-DETR and MapTRv2).
+        """
+        if target.valid.shape[1] == 0:
+            empty = torch.zeros(0, dtype=torch.long, device=logits.device)
             return Assignment(empty, empty, empty, empty)
         distance, order = order_costs(points, target)
-        cost = self.point_weight * distance + self.class_weight * self._class_cost(logits, target.labels)
-        frames, queries, elements = [], [], []
-        costs, counts = cost.cpu().double().numpy(), target.valid.sum(1).tolist()
-        for frame in range(batch):
-            query, element = linear_sum_assignment(costs[frame, :, : counts[frame]])
-            queries.append(torch.from_numpy(query))
-            elements.append(torch.from_numpy(element))
-            frames.append(torch.full((len(query),), frame))
-        frame, query, element = (torch.cat(part).to(logits.device) for part in (frames, queries, elements))
+        kind = class_cost(logits, target.labels, self.alpha, self.gamma)
+        cost = self.point_weight * distance + self.class_weight * kind
+        frame, query, element = assign(cost, target.valid, repeats)
         return Assignment(frame, query, element, order[frame, query, element])
-
-    def _class_cost(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, Q, N): what calling query q the class of element n would add to the focal loss."""
-        prob = logits.sigmoid().clamp(1e-6, 1 - 1e-6)
-        positive = -self.alpha * (1 - prob) ** self.gamma * prob.log()
-        negative = -(1 - self.alpha) * prob**self.gamma * (1 - prob).log()
-        return (positive - negative).gather(2, labels[:, None].expand(-1, logits.shape[1], -1))
