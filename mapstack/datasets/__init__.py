@@ -1,12 +1,13 @@
-"""Frames from recordings: indexes, the dataset, the sampler and the pipeline's transforms."""
+"""Frames from recordings: indexes, the dataset, the samplers and the pipeline's transforms."""
 
 from . import transforms
 from .index import INDEX_VERSION, Index, read_index, write_index
 from .map_dataset import MapDataset
 from .pose_dataset import PoseDataset
-from .sampler import ResumableSampler
+from .sampler import ClipSampler, ResumableSampler
 
 __all__ = [
+    "ClipSampler",
     "INDEX_VERSION",
     "Index",
     "MapDataset",

@@ -84,6 +84,13 @@ class MapDataset(BaseDataset):
         self.full_init()
         return [item["token"] for item in self.data_list]
 
+    @property
+    def scenes(self) -> list[str]:
+        """Scene of each frame, in the dataset's order."""
+        self.full_init()
+        scenes = self.index.column("scene")
+        return [scenes[item["row"]] for item in self.data_list]
+
     def get_data_info(self, idx: int) -> dict:
         """Return one frame with absolute paths, before the pipeline.
 

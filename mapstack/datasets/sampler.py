@@ -1,4 +1,4 @@
-"""A training sampler whose place in the data is one number."""
+"""Training samplers whose place in the data is one number: single frames, or clips of consecutive ones."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from mapstack.datasets.map_dataset import MapDataset, sample_seed
 from mapstack.errors import ConfigError
 from mapstack.registry import DATA_SAMPLERS
 
-__all__ = ["ResumableSampler"]
+__all__ = ["ClipSampler", "ResumableSampler"]
 
 
 @DATA_SAMPLERS.register_module()
@@ -66,3 +66,57 @@ class ResumableSampler(Sampler):
     def __len__(self) -> int:
         """Samples of this rank in one pass, rounded up."""
         return -(-self.size // self.world_size)
+
+
+@DATA_SAMPLERS.register_module()
+class ClipSampler(ResumableSampler):
+    """As :class:`ResumableSampler` with clips in place of frames: ``clip_length`` consecutive frames of one scene.
+
+    A pass visits every clip once, one beginning at each frame that enough others follow. The frames of a clip come one
+    after the other and share a seed, so that they are augmented alike; the data loader's batch size must be a
+    multiple of ``clip_length``. Testing needs no sampler of its own: an index lists a scene's frames in order.
+
+    Args:
+        dataset: what is sampled; its ``scenes`` tell which frames belong together.
+        clip_length: frames of a clip.
+        shuffle: False walks the clips in order, again and again.
+        seed: None draws one that all ranks share (and that another run will not have).
+        round_up: accepted because MMEngine's runner passes it; an endless stream has nothing to round.
+    """
+
+    def __init__(
+        self,
+        dataset: MapDataset,
+        clip_length: int,
+        shuffle: bool = True,
+        seed: int | None = None,
+        round_up: bool = True,
+    ) -> None:
+        super().__init__(dataset, shuffle, seed, round_up)
+        if clip_length < 1:
+            raise ConfigError(f"clip_length counts frames and must be at least 1, got {clip_length}")
+        scenes, last = dataset.scenes, clip_length - 1
+        self.clip_length = clip_length
+        self.starts = [i for i in range(len(scenes) - last) if scenes[i] == scenes[i + last]]
+        self.size = len(self.starts)
+        if self.size == 0:
+            raise ConfigError(f"no scene has {clip_length} frames; lower clip_length, or prepare more of the drives")
+
+    def set_start(self, num_consumed_samples_per_rank: int) -> None:
+        """Begin the next iteration after so many frames of this rank, loading none of them."""
+        if num_consumed_samples_per_rank % self.clip_length:
+            raise ConfigError(
+                f"{num_consumed_samples_per_rank} frames are no whole number of clips of {self.clip_length}; set the "
+                f"data loader's batch_size to a multiple of clip_length"
+            )
+        super().set_start(num_consumed_samples_per_rank // self.clip_length)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield (index, sample_seed) without end."""
+        for clip, seed in super().__iter__():
+            start = self.starts[clip]
+            yield from ((start + i, seed) for i in range(self.clip_length))
+
+    def __len__(self) -> int:
+        """Frames of this rank in one pass, rounded up."""
+        return super().__len__() * self.clip_length

@@ -10,7 +10,7 @@ from mapstack.registry import MODELS
 
 __all__ = ["MapDataPreprocessor"]
 
-STACKED = ("intrinsics", "ego_from_camera", "camera_valid", "depth")
+STACKED = ("intrinsics", "ego_from_camera", "camera_valid", "depth", "camera_error")
 
 
 @MODELS.register_module()
@@ -20,7 +20,8 @@ class MapDataPreprocessor(BaseDataPreprocessor):
     Out: ``images`` (B, V, 3, H, W) normalised RGB, zero for an absent camera; ``intrinsics`` (B, V, 3, 3);
     ``ego_from_camera`` (B, V, 4, 4); ``camera_valid`` (B, V) bool; ``points`` (M, 6) frame index, x, y, z ego
     metres, intensity, time lag in s; ``lidar_valid`` (B,) bool, False for a frame without a point; ``depth``
-    (B, V, h, w) metres, 0 where unknown; ``batch_size`` int. Keys whose sensor is not configured are absent.
+    (B, V, h, w) metres, 0 where unknown; ``camera_error`` (B, 4, 4), where training moved the cameras on purpose;
+    ``batch_size`` int. Keys whose sensor is not configured are absent.
 
     Args:
         mean: RGB mean in 0..255.

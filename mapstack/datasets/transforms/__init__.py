@@ -6,22 +6,27 @@ them arrives in the moved frame.
 
 from .bev import AugmentBEV, SetOrigin
 from .depth import LidarDepth
-from .drop import DropSensors
+from .drop import DropSensors, LoseSensors
 from .image import PhotometricJitter, ResizeCropImages
 from .load_images import LoadImages
 from .load_lidar import LoadLidar
+from .misalign import MisalignCameras
 from .pack import PackMapInputs
 from .poses import ChooseFrames, LoadTrajectories, PackPoses, SimulateGnss, SimulateOdometry
+from .rings import DropRings
 from .truth import DrawMap, VectorizeMap
 
 __all__ = [
     "AugmentBEV",
     "ChooseFrames",
     "DrawMap",
+    "DropRings",
     "DropSensors",
     "LidarDepth",
     "LoadImages",
     "LoadLidar",
+    "LoseSensors",
+    "MisalignCameras",
     "LoadTrajectories",
     "PackMapInputs",
     "PackPoses",

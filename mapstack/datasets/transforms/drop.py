@@ -1,13 +1,24 @@
-"""Leaving sensors out while training, so that a model survives their failure."""
+"""Leaving sensors out: by chance while training, so that a model survives their failure, and by name to measure it."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapstack.errors import ConfigError
 from mapstack.registry import TRANSFORMS
 
 from .randomness import frame_generator
 
-__all__ = ["DropSensors"]
+__all__ = ["DropSensors", "LoseSensors"]
+
+
+def _black_out(results: dict, lost: NDArray) -> None:
+    """Mark cameras (V,) as absent and blacken their images."""
+    results["camera_valid"] = results["camera_valid"] & ~lost
+    results["images"] = [
+        np.zeros_like(image) if gone else image for image, gone in zip(results["images"], lost, strict=True)
+    ]
 
 
 @TRANSFORMS.register_module()
@@ -44,8 +55,34 @@ class DropSensors:
                 dropped[generator.choice(np.flatnonzero(valid)) if valid.any() else 0] = False
             if has_both and self.lidar_prob <= modality < self.lidar_prob + self.all_cameras_prob:
                 dropped[:] = True
-            results["camera_valid"] = valid & ~dropped
-            results["images"] = [
-                np.zeros_like(image) if gone else image for image, gone in zip(results["images"], dropped, strict=True)
-            ]
+            _black_out(results, dropped)
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoseSensors:
+    """Lose the named sensors of every frame, as a broken vehicle does.
+
+    Args:
+        cameras: names; each is black and not valid.
+        lidar: True loses the LiDAR, which leaves (0, 5) ``points``.
+    """
+
+    def __init__(self, cameras: Sequence[str] = (), lidar: bool = False) -> None:
+        self.cameras, self.lidar = tuple(cameras), lidar
+
+    def __call__(self, results: dict) -> dict:
+        """Lose them.
+
+        Raises:
+            ConfigError: a camera of that name was not loaded.
+        """
+        if self.cameras:
+            names = results.get("camera_names", ())
+            unknown = set(self.cameras) - set(names)
+            if unknown:
+                raise ConfigError(f"LoseSensors: {', '.join(sorted(unknown))} is not among the loaded {names}")
+            _black_out(results, np.isin(names, self.cameras))
+        if self.lidar:
+            results["points"] = np.zeros((0, 5), np.float32)
         return results

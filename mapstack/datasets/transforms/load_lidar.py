@@ -28,18 +28,33 @@ class LoadLidar:
         num_sweeps: how many to gather, the frame's own included.
         ego_radius_m: points closer than this to the sensor, measured across, are the own vehicle and left out.
         max_range_m: points farther than this from the ego origin, measured across, are left out; None keeps all.
+        allow_missing: a frame without LiDAR gets no point instead of raising. A file that the frame has and that is
+            missing or unreadable is an error all the same.
     """
 
-    def __init__(self, num_sweeps: int = 1, ego_radius_m: float = 0.0, max_range_m: float | None = None) -> None:
+    def __init__(
+        self,
+        num_sweeps: int = 1,
+        ego_radius_m: float = 0.0,
+        max_range_m: float | None = None,
+        allow_missing: bool = False,
+    ) -> None:
         if num_sweeps < 1:
             raise ConfigError(f"num_sweeps counts the frame's own LiDAR and must be at least 1, got {num_sweeps}")
         self.num_sweeps, self.ego_radius_m, self.max_range_m = num_sweeps, ego_radius_m, max_range_m
+        self.allow_missing = allow_missing
 
     def __call__(self, results: dict) -> dict:
         """Load the sweeps."""
         lidar, token = results["lidar"], results["token"]
+        if lidar is None and self.allow_missing:
+            results["points"] = np.zeros((0, 5), np.float32)
+            return results
         if lidar is None:
-            raise DataError(f"frame {token} has no LiDAR; take LoadLidar out of the pipeline or use a camera config")
+            raise DataError(
+                f"frame {token} has no LiDAR; take LoadLidar out of the pipeline, use a camera config, or let a model "
+                f"that was trained with DropSensors go without by LoadLidar(allow_missing=True)"
+            )
         own = {"path": lidar["path"], "time_lag_s": 0.0, "ego_from_sweep": lidar["ego_from_lidar"]}
         aug = aug_from_ego(results)
         clouds = [self._load(sweep, lidar, aug, token) for sweep in [own, *lidar["sweeps"][: self.num_sweeps - 1]]]

@@ -4,8 +4,11 @@ import numpy as np
 import torch
 
 from mapstack.errors import ConfigError, DataError
+from mapstack.geometry.se3 import invert, planar_pose
 from mapstack.registry import TRANSFORMS
 from mapstack.structures import MapDataSample
+
+from .bev import aug_from_ego
 
 __all__ = ["PackMapInputs"]
 
@@ -19,7 +22,8 @@ class PackMapInputs:
     """Make ``{"inputs": tensors, "data_samples": MapDataSample}`` of a frame.
 
     ``inputs`` holds what was loaded: ``images`` (V, 3, H, W) uint8 RGB, ``intrinsics`` (V, 3, 3), ``ego_from_camera``
-    (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5) and ``depth`` (V, h, w); float32 where not said.
+    (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5), ``depth`` (V, h, w) and ``camera_error`` (4, 4); float32
+    where not said. The sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented.
 
     Args:
         meta_keys: further keys of the frame to keep as metainfo.
@@ -48,6 +52,8 @@ class PackMapInputs:
         for key in ("points", "depth"):
             if key in results:
                 inputs[key] = torch.from_numpy(results[key])
+        if "camera_error" in results:
+            inputs["camera_error"] = torch.from_numpy(results["camera_error"].astype(np.float32))
         if not inputs:
             raise ConfigError("the pipeline loads no sensor; add LoadImages or LoadLidar before PackMapInputs")
         for key, value in inputs.items():
@@ -58,6 +64,7 @@ class PackMapInputs:
     def _sample(self, results: dict) -> MapDataSample:
         meta = {key: results[key] for key in (*META_KEYS, *self.meta_keys)}
         meta |= {key: results[key] for key in OPTIONAL_META_KEYS if key in results}
+        meta["world_from_bev"] = planar_pose(results["world_from_ego"]) @ invert(aug_from_ego(results))
         sample = MapDataSample(metainfo=meta)
         if "gt" in results:
             sample.gt = results["gt"]

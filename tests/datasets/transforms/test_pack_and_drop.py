@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from mapstack.datasets.transforms import DropSensors, PackMapInputs, VectorizeMap
+from mapstack.datasets.transforms import (
+    AugmentBEV,
+    DropSensors,
+    LoadLidar,
+    LoseSensors,
+    MisalignCameras,
+    PackMapInputs,
+    VectorizeMap,
+)
 from mapstack.errors import ConfigError, DataError
+from mapstack.geometry.se3 import transform_points
 from mapstack.maps import VectorMap
 
 GRID = dict(pc_range=(-30, -15, -5, 30, 15, 3), cell_m=0.5)
@@ -76,3 +85,44 @@ def test_a_lone_modality_is_never_dropped_whole(loaded: dict) -> None:
 def test_wrong_probabilities_are_refused() -> None:
     with pytest.raises(ConfigError, match="probabilities"):
         DropSensors(all_cameras_prob=0.6, lidar_prob=0.6)
+
+
+def test_the_pose_of_the_patch_is_planar_and_undoes_the_augmentation(frame: dict) -> None:
+    """A place has the same world coordinates whichever way the frame was augmented; roll and pitch do not count."""
+    tilted = frame["world_from_ego"].copy()
+    tilted[:3, :3] = tilted[:3, :3] @ np.array([[1, 0, 0], [0, 0.999, -0.0447], [0, 0.0447, 0.999]])
+    augmented = AugmentBEV(1.0, 0.0, 30.0, (1.1, 1.1))({**frame, "world_from_ego": tilted})
+    place = np.array([[12.0, -4.0, 0.0]])
+    aug_place = transform_points(augmented["aug_from_ego"], place)
+    points = np.zeros((1, 5), np.float32)
+    sample = PackMapInputs()({**augmented, "points": points})["data_samples"]
+    plain = PackMapInputs()({**frame, "points": points})["data_samples"]
+    np.testing.assert_allclose(
+        transform_points(sample.world_from_bev, aug_place), transform_points(plain.world_from_bev, place), atol=1e-9
+    )
+    np.testing.assert_allclose(plain.world_from_bev, frame["world_from_ego"], atol=1e-12)
+
+
+def test_an_error_made_on_purpose_is_packed_for_the_loss(loaded: dict) -> None:
+    assert "camera_error" not in PackMapInputs()(dict(loaded))["inputs"]
+    moved = MisalignCameras()(dict(loaded))
+    packed = PackMapInputs()(moved)["inputs"]
+    assert packed["camera_error"].shape == (4, 4) and packed["camera_error"].dtype == torch.float32
+    np.testing.assert_allclose(packed["ego_from_camera"][0], moved["camera_error"], atol=1e-6)
+
+
+def test_named_sensors_are_lost_and_only_they(loaded: dict) -> None:
+    out = LoseSensors(("b",), lidar=True)({**loaded, "images": list(loaded["images"])})
+    assert out["camera_valid"].tolist() == [True, False, True]
+    assert [bool(image.any()) for image in out["images"]] == [True, False, True]
+    assert out["points"].shape == (0, 5)
+    assert loaded["camera_valid"].all() and loaded["images"][1].any(), "the input is not changed"
+    assert len(LoseSensors()(dict(loaded))["points"]) == 20
+    with pytest.raises(ConfigError, match="nose is not among"):
+        LoseSensors(("nose",))(dict(loaded))
+
+
+def test_a_frame_without_lidar_passes_only_where_that_is_allowed(frame: dict) -> None:
+    assert LoadLidar(allow_missing=True)(dict(frame))["points"].shape == (0, 5)
+    with pytest.raises(DataError, match="t0 has no LiDAR"):
+        LoadLidar()(dict(frame))
