@@ -4,7 +4,7 @@ GTSAM solves them: Levenberg-Marquardt on SE(3) with its analytic Jacobians. (ge
 Jacobian out, how the relative translation turns with the first rotation, and halts at ten Gauss-Newton steps.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,15 +69,8 @@ def optimize_pose_graph(
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
     for i, pose in enumerate(initial):
         values.insert(i, gtsam.Pose3(np.asarray(pose, np.float64)))
-    absolute_model = _model(gtsam, noise.absolute_m, noise.absolute_rad)
-    if noise.huber is not None:
-        huber = gtsam.noiseModel.mEstimator.Huber.Create(noise.huber)
-        absolute_model = gtsam.noiseModel.Robust.Create(huber, absolute_model)
-    relative_model = _model(gtsam, noise.relative_m, noise.relative_rad)
-    for i, pose in absolute.items():
-        graph.add(gtsam.PriorFactorPose3(i, gtsam.Pose3(np.asarray(pose, np.float64)), absolute_model))
-    for (i, j), pose in relative.items():
-        graph.add(gtsam.BetweenFactorPose3(i, j, gtsam.Pose3(np.asarray(pose, np.float64)), relative_model))
+    for factor in _factors(gtsam, absolute, relative, noise):
+        graph.add(factor)
     params = gtsam.LevenbergMarquardtParams()
     params.setRelativeErrorTol(1e-12)
     params.setAbsoluteErrorTol(1e-14)
@@ -126,8 +119,25 @@ def _fuse_window(predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise)
     return optimize_pose_graph(chains[best], dict(enumerate(predicted)), steps, noise)
 
 
-def _model(gtsam: object, translation_m: float, rotation_rad: float) -> object:
-    return gtsam.noiseModel.Diagonal.Sigmas(np.array([rotation_rad] * 3 + [translation_m] * 3))
+def _factors(
+    gtsam: object, absolute: Mapping[int, NDArray], relative: Mapping[tuple[int, int], NDArray], noise: GraphNoise
+) -> Iterator[object]:
+    def model(sigmas: list[float]) -> object:
+        return gtsam.noiseModel.Diagonal.Sigmas(np.array(sigmas))
+
+    def robust(sigma: float) -> object:
+        if noise.huber is None:
+            return model([sigma] * 3)
+        return gtsam.noiseModel.Robust.Create(gtsam.noiseModel.mEstimator.Huber.Create(noise.huber), model([sigma] * 3))
+
+    # Place and rotation apart: in one twist a wrong place far away would turn the vehicle by its long lever.
+    for i, matrix in absolute.items():
+        pose = gtsam.Pose3(np.asarray(matrix, np.float64))
+        yield gtsam.PoseTranslationPrior3D(i, pose, robust(noise.absolute_m))
+        yield gtsam.PoseRotationPrior3D(i, pose, robust(noise.absolute_rad))
+    between = model([noise.relative_rad] * 3 + [noise.relative_m] * 3)
+    for (i, j), matrix in relative.items():
+        yield gtsam.BetweenFactorPose3(i, j, gtsam.Pose3(np.asarray(matrix, np.float64)), between)
 
 
 def _gtsam() -> object:

@@ -47,6 +47,8 @@ class TownSize:
 SIZES = {
     "tiny": TownSize(((3, 2),), ((3, 2),), 2, 1, 6, 2, 200, 240, (1, 1), 3),
     "small": TownSize(((4, 4),) * 3, ((4, 4),) * 2, 30, 6, 20, 3, 400, 640, (3, 1), 20),
+    # One district with so few streets that every one is driven several times: for localisation.
+    "revisited": TownSize(((3, 2),), ((3, 2),), 40, 1, 30, 1, 200, 120, (1, 1), 3),
     "large": TownSize(((4, 4),) * 10, ((4, 4),) * 2, 150, 30, 20, 4, 400, 720, (10, 3), 60),
 }
 
