@@ -102,7 +102,9 @@ class FlowAlignment(nn.Module):
         x, y = self._centers(feats)
         moments = [feats.mean((2, 3)), (feats * x[:, None]).mean((2, 3)), (feats * y[:, None]).mean((2, 3))]
         shift_x, shift_y, turn = self.rigid(torch.cat(moments, 1))[..., None, None].unbind(1)  # (B, 1, 1) each
-        return torch.stack([shift_x - turn * y, shift_y + turn * x], 1)
+        rows, cols = feats.shape[-2:]
+        along = (shift_x - turn * y).expand(-1, rows, cols)
+        return torch.stack([along, (shift_y + turn * x).expand(-1, rows, cols)], 1)
 
     def loss(self, flow: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Distance of the offsets from the error that was made on purpose; empty where nobody knows it."""

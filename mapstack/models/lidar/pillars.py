@@ -8,9 +8,9 @@ from mapstack.geometry import BEVGrid
 from mapstack.ops import gather_from_canvas, scatter_to_canvas
 from mapstack.registry import MODELS
 
-__all__ = ["DynamicPillars"]
+from .point_features import NUM_POINT_FEATURES, PointNorm, describe_points, frames_in_range
 
-NUM_POINT_FEATURES = 10  # x, y, z coarse and fine, intensity, lag, offset to the cell centre (2), height in cell, range
+__all__ = ["DynamicPillars"]
 
 
 @MODELS.register_module()
@@ -34,7 +34,7 @@ class DynamicPillars(nn.Module):
         if stride not in (1, 2, 4) or abs(stride * self.grid.cell_m - cell_m) > 1e-6:
             raise ValueError(f"cell_m must be 1, 2 or 4 pillars of {self.grid.cell_m} m, got {cell_m}")
         self.point_net = nn.Sequential(
-            nn.Linear(NUM_POINT_FEATURES, pillar_channels, bias=False), nn.BatchNorm1d(pillar_channels), nn.ReLU()
+            nn.Linear(NUM_POINT_FEATURES, pillar_channels, bias=False), PointNorm(pillar_channels), nn.ReLU()
         )
         layers = [Conv2dNormActivation(2 * pillar_channels + 1, channels, 3, stride=min(stride, 2))]
         if stride == 4:
@@ -50,30 +50,13 @@ class DynamicPillars(nn.Module):
         """
         points = inputs["points"]
         shape = (inputs["batch_size"], *self.grid.shape)
-        keep = self.grid.contains(points[:, 1:4])
-        # A batch index of -1 is outside every canvas: points out of range are dropped without a change of shape.
-        frame = torch.where(keep, points[:, 0].long(), -1)
+        frame = frames_in_range(points, self.grid)
         cells = torch.cat([frame[:, None], self.grid.cells(points[:, 1:3])], 1)  # (M, 3)
         mean_z = gather_from_canvas(scatter_to_canvas(points[:, 3:4], cells, shape, "mean"), cells)
-        feats = self.point_net(self._describe(points, cells, mean_z))
+        feats = self.point_net(describe_points(points, cells, mean_z, self.grid))
         count = scatter_to_canvas(torch.ones_like(points[:, :1]), cells, shape, "sum")
         pooled = [scatter_to_canvas(feats, cells, shape, reduce) for reduce in ("max", "mean")]
         return self.down(torch.cat([*pooled, (count + 1).log() / 4], 1)), {}
-
-    def _describe(self, points: Tensor, cells: Tensor, mean_z: Tensor) -> Tensor:
-        """(M, 10) features of each point, scaled to about one."""
-        x_min, y_min = self.grid.pc_range[:2]
-        center = cells[:, [2, 1]].to(points.dtype) + 0.5
-        center = center * self.grid.cell_m + points.new_tensor([x_min, y_min])
-        offset = (points[:, 1:3] - center) / self.grid.cell_m
-        x, y, z, intensity, lag = points[:, 1:6].unbind(1)
-        kerb = z.clamp(-0.5, 0.5) * 6  # a kerb is 0.15 m high and must not drown among buildings
-        height = (points[:, 3:4] - mean_z) * 5
-        distance = points[:, 1:3].norm(dim=1, keepdim=True) / 30
-        # Dry asphalt returns a few per cent and paint a third: spread that part of the scale.
-        plain = torch.stack([x / 30, y / 30, z, kerb, intensity * 6, lag * 2], 1)
-        feats = torch.cat([plain, offset, height, distance], 1)
-        return feats.clamp(-10, 10)  # a point far outside the range must not shift the batch statistics
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """No auxiliary loss."""
