@@ -98,7 +98,7 @@ def _trace(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.onnx.ONNXPro
                 wrapper,
                 tuple(inputs.values()),
                 input_names=list(inputs),
-                output_names=list(OUTPUT_NAMES),
+                output_names=[*OUTPUT_NAMES, *getattr(model, "export_extra_names", ())],
                 opset_version=OPSET,
                 dynamic_shapes=(shapes,),
                 dynamo=True,

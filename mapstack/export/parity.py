@@ -69,7 +69,7 @@ def measure_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, 
     num_frames, errors = 0, [(0.0, 0.0)]
     for tensors in batches:
         with torch.no_grad():
-            scores, points = (tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors))
+            scores, points = (tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors)[:2])
         answer = runtime.run({name: tensor.cpu().numpy() for name, tensor in tensors.items()})
         for frame in zip(scores, points, answer["scores"], answer["polylines"], strict=True):
             errors.append(_frame_errors(*frame))

@@ -23,11 +23,16 @@ class Prediction:
         points: (N, P, 2) float32 ego metres.
         labels: (N,) int64, index into the metadata's ``classes``.
         scores: (N,) float32 in [0, 1].
+        scales: (N, P, 2) float32 metres, the Laplace scale of each coordinate, where the model predicts it.
+        topology: (N, N) float32 in [0, 1], row leads to column, where the model predicts it; of centerlines alone it
+            means something.
     """
 
     points: NDArray
     labels: NDArray
     scores: NDArray
+    scales: NDArray | None = None
+    topology: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +85,8 @@ class MapRuntime:
                 does not change the answer is not in the graph.
 
         Returns:
-            ``scores`` (B, Q, K) and ``polylines`` (B, Q, P, 2) ego metres.
+            ``scores`` (B, Q, K), ``polylines`` (B, Q, P, 2) ego metres, and ``scales`` (B, Q, P, 2) and ``topology``
+            (B, Q, Q) where the model has them.
 
         Raises:
             DataError: an input is missing, or has a shape or type that the model does not take.
@@ -100,12 +106,16 @@ class MapRuntime:
         answer = self.run(inputs)
         low_x, low_y, high_x, high_y = self.metadata.grid.box_xy
         predictions = []
-        for scores, points in zip(answer["scores"], answer["polylines"], strict=True):
+        for frame, (scores, points) in enumerate(zip(answer["scores"], answer["polylines"], strict=True)):
             num_queries, num_classes = scores.shape
             order = np.argsort(-scores, axis=None, kind="stable")[:num_queries]
             order = order[scores.flat[order] >= min_score]
-            inside = np.clip(points[order // num_classes], (low_x, low_y), (high_x, high_y)).astype(points.dtype)
-            predictions.append(Prediction(inside, order % num_classes, scores.flat[order]))
+            query = order // num_classes
+            inside = points[query]
+            inside[..., :2] = np.clip(inside[..., :2], (low_x, low_y), (high_x, high_y))
+            scales = answer["scales"][frame][query] if "scales" in answer else None
+            topology = answer["topology"][frame][np.ix_(query, query)] if "topology" in answer else None
+            predictions.append(Prediction(inside, order % num_classes, scores.flat[order], scales, topology))
         return predictions
 
     def _checked(self, name: str, array: NDArray) -> NDArray:

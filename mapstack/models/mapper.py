@@ -51,6 +51,7 @@ class Mapper(BaseModel):
         temporal: carries the fused BEV map from frame to frame; None looks at each frame alone.
         bev_encoder: works on the fused BEV map; None hands it to the decoder as it is.
         segmentation: auxiliary head on the encoded BEV; needs ``bev_mask`` in the samples.
+        perspective: auxiliary head on the camera encoder's ``image_feats``.
         max_gap_s: frames of a scene that lie further apart do not continue each other.
         data_preprocessor: batches what the dataset packed.
         init_cfg: as in MMEngine.
@@ -68,6 +69,7 @@ class Mapper(BaseModel):
         temporal: dict | None = None,
         bev_encoder: dict | None = None,
         segmentation: dict | None = None,
+        perspective: dict | None = None,
         max_gap_s: float = 1.5,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -87,6 +89,9 @@ class Mapper(BaseModel):
         self.bev_encoder = _build(bev_encoder, shared | {"in_channels": width}) if bev_encoder else nn.Identity()
         shared["in_channels"] = self.bev_encoder.out_channels if bev_encoder else width
         self.segmentation = _build(segmentation, shared) if segmentation else None
+        if perspective and camera is None:
+            raise ConfigError("Mapper has a perspective head and no camera encoder to put it on")
+        self.perspective = _build(perspective, shared) if perspective else None
         self.decoder = _build(decoder, shared)
         self.bev_shape, self.max_gap_s = BEVGrid(**grid).with_cell(cell_m).shape, max_gap_s
         self.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what tensor cores want
@@ -133,14 +138,15 @@ class Mapper(BaseModel):
             inputs: what :class:`MapDataPreprocessor` returns.
             data_samples: B samples; with ``gt`` for the loss.
             mode: ``loss`` returns a dictionary of losses, ``predict`` the samples with ``pred`` set, ``tensor``
-                ``scores`` (B, Q, K) and ``points`` (B, Q, P, 2) ego metres.
+                ``scores`` (B, Q, K), ``points`` (B, Q, P, 2 or 3) ego metres and the decoder's further outputs.
         """
         features, aux = self.encode(inputs)
         if mode == "loss":
             return self._loss(features, aux, inputs, data_samples)
         output, _ = self._single_step(features, Past.none(self._initial_memory(features), features))
         if mode == "tensor":
-            return {"scores": output["logits"].sigmoid(), "points": output["points"]}
+            extra = zip(self.export_extra_names, self._extra_outputs(output), strict=True)
+            return {"scores": output["logits"].sigmoid(), "points": output["points"], **dict(extra)}
         if mode != "predict":
             raise ValueError(f"mode must be loss, predict or tensor, got {mode!r}")
         return self._with_predictions(data_samples, output)
@@ -222,6 +228,8 @@ class Mapper(BaseModel):
             losses |= self.fusion.loss(aux["fusion"], inputs)
         if self.segmentation is not None:
             losses |= self.segmentation.loss(bev, torch.stack([sample.bev_mask for sample in samples]).to(bev.device))
+        if self.perspective is not None:
+            losses |= self.perspective.loss(aux["camera"]["image_feats"], inputs, [sample.gt for sample in samples])
         return losses
 
     def _decoder_loss(self, bev: Tensor, samples: list[MapDataSample], plan: StreamPlan | None) -> dict[str, Tensor]:
@@ -234,7 +242,10 @@ class Mapper(BaseModel):
         )
         # Every frame counts alike, however the clips' steps share them out.
         share = [len(step.rows) / len(samples) for step in plan.steps]
-        return {key: sum(part * step[key] for part, step in zip(share, steps, strict=True)) for key in steps[0]}
+        keys = dict.fromkeys(key for step in steps for key in step)  # a step of empty frames has no denoising
+        return {
+            key: sum(part * step[key] for part, step in zip(share, steps, strict=True) if key in step) for key in keys
+        }
 
     def export_inputs(self, inputs: dict[str, Tensor]) -> "OrderedDict[str, Tensor]":
         """The tensors of one preprocessed batch that :meth:`forward_export` takes, in its order; without a past."""
@@ -262,8 +273,17 @@ class Mapper(BaseModel):
         like = next(iter(self.parameters()))
         return tuple(self._initial_memory(like.new_zeros(1, 1, *self.bev_shape))) if self.streams else ()
 
+    @property
+    def export_extra_names(self) -> tuple[str, ...]:
+        """Names of what comes between the points and the state: of ``scales`` and ``topology`` what the decoder has."""
+        return tuple(getattr(self.decoder, "output_names", ())[2:])
+
+    def _extra_outputs(self, output: dict[str, Tensor]) -> list[Tensor]:
+        """Scales (B, Q, P, D) in metres, and confidences (B, Q, Q) that row leads to column."""
+        return [output[name].sigmoid() if name == "topology" else output[name] for name in self.export_extra_names]
+
     def forward_export(self, **tensors: Tensor) -> tuple[Tensor, ...]:
-        """Scores (B, Q, K), points (B, Q, P, 2) ego metres, and the next state.
+        """Scores (B, Q, K), points (B, Q, P, 2) ego metres, the decoder's further outputs, and the next state.
 
         Takes the tensors of :meth:`export_inputs`. The batch size is that of ``images``, or for LiDAR alone the length
         of ``batch_like``. A frame whose ``state_valid`` is False ignores its state.
@@ -277,4 +297,5 @@ class Mapper(BaseModel):
         else:
             past = Past.none({}, features)
         output, memory = self._single_step(features, past)
-        return output["logits"].sigmoid(), output["points"], *(memory[name] for name in names)
+        extra = self._extra_outputs(output)
+        return output["logits"].sigmoid(), output["points"], *extra, *(memory[name] for name in names)
