@@ -8,6 +8,7 @@ from .loops import ResumableTrainLoop
 from .optim import AutocastOptimWrapper, GroupedOptimConstructor
 from .pose_statistics import PoseStatisticsHook
 from .runner import MapRunner, build_runner, enable_amp, evaluate_checkpoint
+from .streaming import StreamTestLoop, StreamValLoop, predict_next
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -18,11 +19,14 @@ __all__ = [
     "MapRunner",
     "PoseStatisticsHook",
     "ResumableTrainLoop",
+    "StreamTestLoop",
+    "StreamValLoop",
     "build_runner",
     "enable_amp",
     "evaluate_checkpoint",
     "load_checkpoint_file",
     "load_config",
     "load_weights",
+    "predict_next",
     "save_weights",
 ]

@@ -14,13 +14,20 @@ from mapstack.errors import ExportError
 
 from .blame import AxisWatch, module_at_fault
 from .metadata import METADATA_KEY, ModelMetadata
+from .pool_tables import POOL_AXES
 
-__all__ = ["OUTPUT_NAMES", "Exportable", "ExportWrapper", "export_onnx"]
+__all__ = ["OUTPUT_NAMES", "ExportWrapper", "Exportable", "export_onnx", "output_names"]
 
 OUTPUT_NAMES = ("scores", "polylines")  # "points" is the LiDAR input's name
+NEXT_STATE = "next_"  # and a state tensor's name: what the next frame takes as state_NAME
 OPSET = 18
-# Inputs whose first axis is not the batch; every other input's first axis is.
-FIRST_AXES = {"points": "num_points"}
+# Dynamic axes of inputs that have others than the batch in front.
+PRIOR_AXES = {0: "batch", 1: "num_priors"}
+DYNAMIC_AXES: dict[str, dict[int, str]] = {
+    "points": {0: "num_points"},
+    **{f"prior_{name}": PRIOR_AXES for name in ("points", "labels", "sources", "confidence", "valid")},
+    **POOL_AXES,
+}
 
 
 class Exportable(Protocol):
@@ -29,8 +36,17 @@ class Exportable(Protocol):
     def export_inputs(self, inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
         """The tensors of one preprocessed batch that ``forward_export`` takes, in its order."""
 
-    def forward_export(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (B, Q, K) and points (B, Q, P, 2) ego metres."""
+    def forward_export(self, **tensors: Tensor) -> tuple[Tensor, ...]:
+        """Scores (B, Q, K) and points (B, Q, P, 2) ego metres; then what :func:`output_names` names."""
+
+
+def output_names(model: nn.Module) -> list[str]:
+    """Names of a model's outputs: the two that all have, its ``export_extra_names``, and its state for the next frame.
+
+    The state ``NAME`` (``export_state_names``) goes in as ``state_NAME`` and comes out as ``next_NAME``.
+    """
+    state = [f"next_{name}" for name in getattr(model, "export_state_names", ())]
+    return [*OUTPUT_NAMES, *getattr(model, "export_extra_names", ()), *state]
 
 
 class ExportWrapper(nn.Module):
@@ -46,15 +62,15 @@ class ExportWrapper(nn.Module):
         self.model = model
         self.names = tuple(names)
 
-    def forward(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and points of the wrapped model."""
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """What the wrapped model returns for export."""
         return self.model.forward_export(**dict(zip(self.names, tensors, strict=True)))
 
 
 def export_onnx(model: nn.Module, inputs: Mapping[str, Tensor], path: Path, metadata: ModelMetadata) -> None:
-    """Write ``path``, one file with weights and metadata, dynamic in batch and in the number of LiDAR points.
+    """Write ``path``, one file with weights and metadata, dynamic in batch, LiDAR points and prior vectors.
 
-    The optimised graph is checked by ONNX's own checker. Whether it computes the same is the business of
+    The simplified graph is checked by ONNX's own checker. Whether it computes the same is the business of
     :func:`mapstack.export.parity.check_parity`.
 
     Args:
@@ -87,9 +103,15 @@ def export_onnx(model: nn.Module, inputs: Mapping[str, Tensor], path: Path, meta
         partial.unlink(missing_ok=True)
 
 
+def output_names(model: nn.Module) -> list[str]:
+    """Names of the graph's outputs: scores, polylines, and the next state of a model that streams."""
+    return [*OUTPUT_NAMES, *(NEXT_STATE + name for name in getattr(model, "export_state_names", ()))]
+
+
 def _trace(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.onnx.ONNXProgram:
-    axes = {name: torch.export.Dim(name, min=1) for name in ("batch", *FIRST_AXES.values())}
-    shapes = tuple({0: axes[FIRST_AXES.get(name, "batch")]} for name in inputs)
+    axes = {name: DYNAMIC_AXES.get(name, {0: "batch"}) for name in inputs}
+    dims = {label: torch.export.Dim(label, min=1) for own in axes.values() for label in own.values()}
+    shapes = tuple({axis: dims[label] for axis, label in own.items()} for own in axes.values())
     wrapper = ExportWrapper(model, list(inputs)).eval()
     try:
         with torch.no_grad(), AxisWatch(wrapper, list(inputs.values())) as watch, warnings.catch_warnings():
@@ -98,7 +120,7 @@ def _trace(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.onnx.ONNXPro
                 wrapper,
                 tuple(inputs.values()),
                 input_names=list(inputs),
-                output_names=[*OUTPUT_NAMES, *getattr(model, "export_extra_names", ())],
+                output_names=output_names(model),
                 opset_version=OPSET,
                 dynamic_shapes=(shapes,),
                 dynamo=True,
@@ -110,11 +132,12 @@ def _trace(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.onnx.ONNXPro
         module = module_at_fault(error, model) or type(model).__name__
         raise ExportError(f"{module} cannot be exported to ONNX: {_first_lines(error.__cause__ or error)}") from error
     for node in program.model.graph.inputs:
-        if isinstance(node.shape[0], int):
-            raise ExportError(
-                f"{watch.culprit or type(model).__name__} makes the first axis of {node.name} a constant "
-                f"({node.shape[0]}); take sizes as tensor.shape[0], not as len(tensor) or int(...)"
-            )
+        for axis in axes.get(node.name, {0: "batch"}):
+            if isinstance(node.shape[axis], int):
+                raise ExportError(
+                    f"{watch.culprit or type(model).__name__} makes axis {axis} of {node.name} a constant "
+                    f"({node.shape[axis]}); take sizes as tensor.shape[{axis}], not as len(tensor) or int(...)"
+                )
     return program
 
 

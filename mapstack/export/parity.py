@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from mapstack.errors import ExportError
 
+from .exporter import output_names
 from .runtime import MapRuntime
 
-__all__ = ["POINT_TOLERANCE_M", "SCORE_TOLERANCE", "Parity", "check_parity", "measure_parity"]
+__all__ = ["POINT_TOLERANCE_M", "SCORE_TOLERANCE", "STATE_TOLERANCE", "Parity", "check_parity", "measure_parity"]
 
 POINT_TOLERANCE_M = 1e-3
 SCORE_TOLERANCE = 1e-4
+STATE_TOLERANCE = 1e-3  # features have no unit; they are about one
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,19 @@ class Parity:
         num_frames: compared.
         point_error_m: of a coordinate, metres.
         score_error: of a score.
+        state_error: of a number that goes to the next frame.
     """
 
     num_frames: int
     point_error_m: float
     score_error: float
+    state_error: float = 0.0
 
     @property
     def holds(self) -> bool:
-        """Whether both stay within the tolerances (not-a-number does not)."""
-        return self.point_error_m <= POINT_TOLERANCE_M and self.score_error <= SCORE_TOLERANCE
+        """Whether all stay within the tolerances (not-a-number does not)."""
+        within = self.point_error_m <= POINT_TOLERANCE_M and self.score_error <= SCORE_TOLERANCE
+        return within and self.state_error <= STATE_TOLERANCE
 
 
 def _frame_errors(
@@ -66,16 +71,19 @@ def measure_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, 
         batches: what its ``export_inputs`` returned, of any batch size and number of points.
     """
     runtime = MapRuntime(path)
-    num_frames, errors = 0, [(0.0, 0.0)]
+    num_frames, errors, state_errors = 0, [(0.0, 0.0)], [0.0]
     for tensors in batches:
         with torch.no_grad():
-            scores, points = (tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors)[:2])
+            outputs = [tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors)]
+        expected = dict(zip(output_names(model), outputs, strict=True))
         answer = runtime.run({name: tensor.cpu().numpy() for name, tensor in tensors.items()})
-        for frame in zip(scores, points, answer["scores"], answer["polylines"], strict=True):
+        for frame in zip(*outputs[:2], answer["scores"], answer["polylines"], strict=True):
             errors.append(_frame_errors(*frame))
             num_frames += 1
+        state = [name for name in expected if name.startswith("next_")]
+        state_errors += [float(np.abs(expected[name] - answer[name]).max(initial=0)) for name in state]
     point_error_m, score_error = np.max(errors, axis=0)
-    return Parity(num_frames, float(point_error_m), float(score_error))
+    return Parity(num_frames, float(point_error_m), float(score_error), float(np.max(state_errors)))
 
 
 def check_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Parity:
@@ -90,7 +98,7 @@ def check_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, Te
     if not parity.holds:
         raise ExportError(
             f"{path}: {type(model).__name__} in ONNX Runtime differs from PyTorch by {parity.point_error_m:.3g} m and "
-            f"{parity.score_error:.3g} in score over {parity.num_frames} frames; {POINT_TOLERANCE_M:g} m and "
-            f"{SCORE_TOLERANCE:g} are allowed"
+            f"{parity.score_error:.3g} in score over {parity.num_frames} frames, and by {parity.state_error:.3g} in "
+            f"what goes to the next; {POINT_TOLERANCE_M:g} m, {SCORE_TOLERANCE:g} and {STATE_TOLERANCE:g} are allowed"
         )
     return parity

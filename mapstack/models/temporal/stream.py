@@ -35,7 +35,7 @@ class Past:
         batch = like.shape[0]
         return cls(
             {name: value.expand(batch, *value.shape[1:]) for name, value in tensors.items()},
-            torch.zeros_like(like.flatten(1)[:, 0], dtype=torch.bool),
+            torch.zeros_like(like.reshape(batch, -1)[:, 0], dtype=torch.bool),
             torch.eye(4, device=like.device).expand(batch, 4, 4),
         )
 
