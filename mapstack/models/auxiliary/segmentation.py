@@ -1,4 +1,4 @@
-"""Auxiliary heads: supervision that the map decoder profits from and that inference does not need."""
+"""Draw the map from above: supervision that the decoder profits from and that inference does not need."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
