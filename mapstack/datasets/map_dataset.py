@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -91,8 +92,16 @@ class MapDataset(BaseDataset):
         scenes = self.index.column("scene")
         return [scenes[item["row"]] for item in self.data_list]
 
+    @cached_property
+    def _scene_times_ns(self) -> dict[str, np.ndarray]:
+        """Scene -> (T,) int64, times of all its frames in the index, ascending."""
+        times: dict[str, list[int]] = {}
+        for scene, time in zip(self.index.column("scene"), self.index.column("timestamp_ns"), strict=True):
+            times.setdefault(scene, []).append(time)
+        return {scene: np.sort(np.array(row, np.int64)) for scene, row in times.items()}
+
     def get_data_info(self, idx: int) -> dict:
-        """Return one frame with absolute paths, before the pipeline.
+        """Return one frame with absolute paths and the times of its scene's frames, before the pipeline.
 
         Raises:
             DataError: the row does not hold the token that was asked for.
@@ -108,6 +117,7 @@ class MapDataset(BaseDataset):
         if frame["map_kind"] is not None:
             frame["map_root"] = os.path.normpath(os.path.join(root, frame["map_root"]))
         frame["sample_idx"] = idx
+        frame["scene_times_ns"] = self._scene_times_ns[frame["scene"]]
         return frame
 
     def __getitem__(self, idx: int | tuple[int, int]) -> dict:

@@ -13,21 +13,27 @@ from .load_lidar import LoadLidar
 from .misalign import MisalignCameras
 from .pack import PackMapInputs
 from .poses import ChooseFrames, LoadTrajectories, PackPoses, SimulateGnss, SimulateOdometry
+from .prior import DisturbPose, LoadPriors
+from .prior_sources import DrivePrior, HDMapPrior, StreetPrior
 from .rings import DropRings
 from .truth import DrawMap, VectorizeMap
 
 __all__ = [
     "AugmentBEV",
     "ChooseFrames",
+    "DisturbPose",
     "DrawMap",
+    "DrivePrior",
     "DropRings",
     "DropSensors",
+    "HDMapPrior",
     "LidarDepth",
     "LoadImages",
     "LoadLidar",
+    "LoadPriors",
+    "LoadTrajectories",
     "LoseSensors",
     "MisalignCameras",
-    "LoadTrajectories",
     "PackMapInputs",
     "PackPoses",
     "PhotometricJitter",
@@ -35,5 +41,6 @@ __all__ = [
     "SetOrigin",
     "SimulateGnss",
     "SimulateOdometry",
+    "StreetPrior",
     "VectorizeMap",
 ]

@@ -23,7 +23,8 @@ class PackMapInputs:
 
     ``inputs`` holds what was loaded: ``images`` (V, 3, H, W) uint8 RGB, ``intrinsics`` (V, 3, 3), ``ego_from_camera``
     (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5), ``depth`` (V, h, w) and ``camera_error`` (4, 4); float32
-    where not said. The sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented.
+    where not said; and ``prior``, a :class:`PriorMap`. The
+    sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented.
 
     Args:
         meta_keys: further keys of the frame to keep as metainfo.
@@ -39,16 +40,7 @@ class PackMapInputs:
             ConfigError: nothing was loaded, or images differ in size.
             DataError: a number that goes to the model is not finite.
         """
-        inputs = {}
-        if "images" in results:
-            shapes = {image.shape for image in results["images"]}
-            if len(shapes) > 1:
-                raise ConfigError(f"{results['token']}: images have sizes {sorted(shapes)}; add ResizeCropImages")
-            images = np.ascontiguousarray(np.stack(results["images"]).transpose(0, 3, 1, 2))
-            inputs["images"] = torch.from_numpy(images)
-            inputs["camera_valid"] = torch.from_numpy(results["camera_valid"])
-            for key in CALIBRATION_KEYS:
-                inputs[key] = torch.from_numpy(results[key].astype(np.float32))
+        inputs = self._images(results) if "images" in results else {}
         for key in ("points", "depth"):
             if key in results:
                 inputs[key] = torch.from_numpy(results[key])
@@ -59,7 +51,19 @@ class PackMapInputs:
         for key, value in inputs.items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 raise DataError(f"frame {results['token']}: {key} has NaN or infinite numbers; mend the recording")
+        if "prior" in results:
+            inputs["prior"] = results["prior"]
         return {"inputs": inputs, "data_samples": self._sample(results)}
+
+    def _images(self, results: dict) -> dict[str, torch.Tensor]:
+        shapes = {image.shape for image in results["images"]}
+        if len(shapes) > 1:
+            raise ConfigError(f"{results['token']}: images have sizes {sorted(shapes)}; add ResizeCropImages")
+        images = np.ascontiguousarray(np.stack(results["images"]).transpose(0, 3, 1, 2))
+        inputs = {"images": torch.from_numpy(images), "camera_valid": torch.from_numpy(results["camera_valid"])}
+        for key in CALIBRATION_KEYS:
+            inputs[key] = torch.from_numpy(results[key].astype(np.float32))
+        return inputs
 
     def _sample(self, results: dict) -> MapDataSample:
         meta = {key: results[key] for key in (*META_KEYS, *self.meta_keys)}
