@@ -3,25 +3,38 @@
 from .auxiliary import BEVSegmentation
 from .bev_encoder import BEVUNet
 from .camera.backbone import TimmBackbone
+from .camera.bev_queries import BEVFormerEncoder, GKTEncoder
+from .camera.ipm import IPMEncoder
 from .camera.lss import LSSEncoder
+from .camera.neck import FeaturePyramid, MergedPyramid, TopDownNeck
 from .decoders import MapTRDecoder
 from .fusion.concat import ConcatFusion
 from .lidar.pillars import DynamicPillars
 from .lidar.point_pillars import PointPillars
 from .mapper import Mapper
 from .matching import PolylineMatcher
+from .pose import MapNet, MapNetLoss, PoseHead
 from .preprocessor import MapDataPreprocessor
 
 __all__ = [
+    "BEVFormerEncoder",
     "BEVSegmentation",
     "BEVUNet",
     "ConcatFusion",
     "DynamicPillars",
+    "FeaturePyramid",
+    "GKTEncoder",
+    "IPMEncoder",
     "LSSEncoder",
     "MapDataPreprocessor",
+    "MapNet",
+    "MapNetLoss",
     "MapTRDecoder",
     "Mapper",
+    "MergedPyramid",
     "PointPillars",
     "PolylineMatcher",
+    "PoseHead",
     "TimmBackbone",
+    "TopDownNeck",
 ]

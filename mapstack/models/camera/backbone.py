@@ -1,11 +1,11 @@
 """Image backbones from timm, with weights from a local file."""
 
-from pathlib import Path
-
 from torch import Tensor, nn
 
-from mapstack.errors import ConfigError, DataError
+from mapstack.errors import ConfigError
 from mapstack.registry import MODELS
+
+from .pretrained import find_weights, fit_weights, read_weights
 
 __all__ = ["TimmBackbone"]
 
@@ -16,10 +16,13 @@ class TimmBackbone(nn.Module):
 
     Args:
         name: timm model name, for instance ``resnet18``.
-        out_indices: which of the model's stages to return, shallow first.
-        checkpoint: local weights file in timm's own key style, loaded without unpickling code; None trains
-            from scratch. Nothing is downloaded.
-        kwargs: passed to the timm model, for instance ``channels`` to make a narrower ResNet.
+        out_indices: which of the model's stages to return, shallow first; deeper ones are cut off.
+        checkpoint: local weights file, or ``package:NAME/FILE``; read without unpickling code. None trains from
+            scratch. Nothing is downloaded. See :mod:`mapstack.models.camera.pretrained` for the names understood.
+        kwargs: passed to the timm model, for instance ``channels`` to make a narrower ResNet, or ``img_size`` (H, W)
+            for a Swin Transformer.
+        frozen: modules of the timm model whose weights and statistics stay as they are, for instance ``conv_stem``,
+            ``blocks.0``; where they are the first ones, no gradient is computed through them.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class TimmBackbone(nn.Module):
         out_indices: tuple[int, ...] = (2, 3),
         checkpoint: str | None = None,
         kwargs: dict | None = None,
+        frozen: tuple[str, ...] = (),
     ) -> None:
         import timm  # takes a second, and LiDAR-only models never need it
 
@@ -39,18 +43,31 @@ class TimmBackbone(nn.Module):
         )
         self.out_channels: list[int] = self.body.feature_info.channels()
         self.out_strides: list[int] = self.body.feature_info.reduction()
+        self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"  # what Swin returns
         if checkpoint is not None:
-            self._load(Path(checkpoint))
+            path = find_weights(checkpoint)
+            self.body.load_state_dict(fit_weights(read_weights(path), self.body.state_dict(), path))
+        modules = dict(self.body.named_modules())
+        unknown = [part for part in frozen if part not in modules]
+        if unknown:
+            raise ConfigError(f"{name} has no module {unknown[0]!r} to freeze; it has {', '.join(_top(modules))}")
+        self.frozen = tuple(frozen)
+        for part in self.frozen:
+            modules[part].requires_grad_(False)
 
-    def _load(self, path: Path) -> None:
-        from timm.models import load_state_dict
-
-        if not path.is_file():
-            raise DataError(f"{path}: no such weights file; set checkpoint=None to train from scratch")
-        missing, _ = self.body.load_state_dict(load_state_dict(str(path), weights_only=True), strict=False)
-        if missing:
-            raise DataError(f"{path}: lacks {len(missing)} weights of {type(self.body).__name__}, first {missing[0]}")
+    def train(self, mode: bool = True) -> "TimmBackbone":
+        """As PyTorch has it, but the statistics of frozen modules stay."""
+        super().train(mode)
+        for part in self.frozen:
+            self.body.get_submodule(part).eval()
+        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W) to one feature map per stage of ``out_indices``, shallow first."""
-        return list(self.body(images))
+        maps = self.body(images)
+        return [level.permute(0, 3, 1, 2) for level in maps] if self.channels_last else list(maps)
+
+
+def _top(modules: dict[str, nn.Module]) -> list[str]:
+    """Names of modules at most two deep."""
+    return [name for name in modules if name and name.count(".") < 2]

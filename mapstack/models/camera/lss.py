@@ -5,38 +5,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
-from mapstack.geometry import BEVGrid
+from mapstack.errors import ConfigError
 from mapstack.geometry.camera import unproject
 from mapstack.geometry.se3 import rotate_exactly
 from mapstack.ops import BEVPoolPlan, BEVPoolPlanCache, bev_pool_depth
 from mapstack.registry import MODELS
 
+from .encoder import CameraEncoder
+from .projection import feature_pixels
+
 __all__ = ["LSSEncoder"]
 
 
-class TopDownNeck(nn.Module):
-    """The top-down path of a feature pyramid (FPN, CVPR 2017, section 3), keeping only its finest map.
-
-    Args:
-        in_channels: C of each incoming map, finest first.
-        channels: C of the result.
-    """
-
-    def __init__(self, in_channels: list[int], channels: int) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(Conv2dNormActivation(width, channels, 1) for width in in_channels)
-        self.smooth = Conv2dNormActivation(channels, channels, 3)
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Merge maps (N, C_i, h_i, w_i), finest first, into (N, C, h_0, w_0)."""
-        merged = self.lateral[-1](maps[-1])
-        for lateral, finer in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
-            merged = lateral(finer) + F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
-        return self.smooth(merged)
-
-
 @MODELS.register_module()
-class LSSEncoder(nn.Module):
+class LSSEncoder(CameraEncoder):
     """Cameras to BEV by a depth distribution per image cell.
 
     Depth can be supervised by LiDAR (BEVDepth, AAAI 2023, section 3.2). ``ground_prior`` starts each cell's
@@ -51,7 +33,8 @@ class LSSEncoder(nn.Module):
         depth_range_m: nearest depth, farthest depth, bin width.
         ground_prior: start from the ground plane.
         ground_z_m: ego z of the ground below the car: 0 on nuScenes, about -0.3 on Argoverse 2.
-        neck_channels: width of the feature pyramid.
+        neck_channels: C of the image features.
+        neck: see :class:`CameraEncoder`; one level.
         depth_weight: weight of the depth loss.
     """
 
@@ -66,12 +49,11 @@ class LSSEncoder(nn.Module):
         ground_z_m: float = 0.0,
         neck_channels: int = 64,
         depth_weight: float = 0.5,
+        neck: dict | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(grid, cell_m, backbone, channels, neck_channels, neck)
+        self.require_one_level()
         self.depth_weight = depth_weight
-        self.grid = BEVGrid(**grid).with_cell(cell_m)
-        self.backbone = MODELS.build(backbone)
-        self.neck = TopDownNeck(self.backbone.out_channels, neck_channels)
         self.register_buffer("depth_bins", torch.arange(*depth_range_m) + depth_range_m[2] / 2, persistent=False)
         self.far_m = float(self.depth_bins[-1])
         self.bin_m, self.ground_z_m = depth_range_m[2], ground_z_m
@@ -79,7 +61,6 @@ class LSSEncoder(nn.Module):
             Conv2dNormActivation(neck_channels + 1, neck_channels, 3),
             nn.Conv2d(neck_channels, len(self.depth_bins) + channels, 1),
         )
-        self.out_channels = channels
         self._plans = BEVPoolPlanCache()
         self.prior_scale = nn.Parameter(torch.zeros(())) if ground_prior else None
 
@@ -87,12 +68,12 @@ class LSSEncoder(nn.Module):
         """Encode (B, V, 3, H, W) images.
 
         Returns:
-            BEV (B, C, rows, cols), zero where no camera looks, and ``depth_logits`` (B, V, D, h, w).
+            BEV (B, C, rows, cols), zero where no camera looks, and ``depth_logits`` (B, V, D, h, w) with
+            ``image_feats`` (B, V, N, h, w).
         """
         images = inputs["images"]
         batch, views = images.shape[:2]
-        maps = self.backbone(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        feats = self.neck(maps)  # (B V, N, h, w)
+        feats = self.features(images)[0].flatten(0, 1)  # (B V, N, h, w)
         ground = self._ground_depth(inputs, feats.shape[-2:])  # (B, V, h, w)
         scaled = (ground / self.depth_bins[-1]).clamp(0, 2).flatten(0, 1)[:, None]
         out = self.head(torch.cat([feats, scaled], 1)).unflatten(0, (batch, views))
@@ -100,18 +81,12 @@ class LSSEncoder(nn.Module):
         if self.prior_scale is not None:
             logits = logits + self._ground_logits(ground)
         depth = logits.softmax(2) * inputs["camera_valid"][:, :, None, None, None]
-        return bev_pool_depth(depth, context, self._plan(inputs, feats.shape[-2:])), {"depth_logits": logits}
-
-    def _pixels(self, images: Tensor, shape: torch.Size) -> Tensor:
-        """(h, w, 2) pixel centres of the feature cells, in input image pixels."""
-        height, width = images.shape[-2:]
-        v = (torch.arange(shape[0], device=images.device) + 0.5) * (height / shape[0]) - 0.5
-        u = (torch.arange(shape[1], device=images.device) + 0.5) * (width / shape[1]) - 0.5
-        return torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)
+        aux = {"depth_logits": logits, "image_feats": feats.unflatten(0, (batch, views))}
+        return bev_pool_depth(depth, context, self._plan(inputs, feats.shape[-2:])), aux
 
     def _frustum(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
         """(B, V, D, h, w, 3) ego metres of every depth bin of every feature cell."""
-        pixels = self._pixels(inputs["images"], shape).flatten(0, 1)  # (h w, 2)
+        pixels = feature_pixels(inputs["images"], shape).flatten(0, 1)  # (h w, 2)
         ones = torch.ones_like(pixels[:, 0])
         rays = unproject(pixels, ones, inputs["intrinsics"])  # (B, V, h w, 3)
         points = rays[:, :, None] * self.depth_bins[:, None, None]  # (B, V, D, h w, 3)
@@ -121,7 +96,7 @@ class LSSEncoder(nn.Module):
 
     def _ground_depth(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
         """(B, V, h, w) depth at which each cell's ray meets the ground; far for rays at or above the horizon."""
-        pixels = self._pixels(inputs["images"], shape).flatten(0, 1)
+        pixels = feature_pixels(inputs["images"], shape).flatten(0, 1)
         rays = unproject(pixels, torch.ones_like(pixels[:, 0]), inputs["intrinsics"])
         down = -(inputs["ego_from_camera"][..., None, 2, :3] * rays).sum(-1)  # metres fallen per metre of depth
         height = inputs["ego_from_camera"][..., 2, 3][..., None] - self.ground_z_m
@@ -158,6 +133,12 @@ class LSSEncoder(nn.Module):
         if "depth" not in inputs:
             return {}
         logits = aux["depth_logits"].movedim(2, -1)  # (B, V, h, w, D)
+        if inputs["depth"].shape != logits.shape[:4]:
+            stride = inputs["images"].shape[-1] // logits.shape[3]
+            raise ConfigError(
+                f"depth is {tuple(inputs['depth'].shape)} and the lifted features {tuple(logits.shape[:4])}; use "
+                f"LidarDepth(stride={stride}) in the pipeline"
+            )
         target = ((inputs["depth"] - self.depth_bins[0]) / self.bin_m).round().long()
         known = (inputs["depth"] > 0) & (target >= 0) & (target < len(self.depth_bins))
         known = known & inputs["camera_valid"][..., None, None]
