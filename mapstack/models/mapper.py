@@ -1,8 +1,8 @@
 """The model: sensors to BEV, fused, remembered, encoded, decoded into polylines. Every part is configuration."""
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from mmengine.model import BaseModel
@@ -10,9 +10,13 @@ from torch import Tensor, nn
 
 from mapstack.errors import ConfigError, DataError
 from mapstack.geometry import BEVGrid
+from mapstack.models.building import build_part
+from mapstack.models.priors.batch import exported_priors, priors_of
+from mapstack.models.priors.parts import PriorOutput
+from mapstack.models.priors.queries import PriorQueries
 from mapstack.models.temporal import Past, StreamPlan, StreamState
 from mapstack.registry import MODELS
-from mapstack.structures import MapDataSample
+from mapstack.structures import MapDataSample, PriorBatch
 
 __all__ = ["Mapper"]
 
@@ -20,13 +24,28 @@ CAMERA_INPUTS = ("images", "intrinsics", "ego_from_camera", "camera_valid")
 SENSOR_INPUT = {"camera": "images", "lidar": "points"}
 
 
-def _build(part: dict, shared: dict) -> nn.Module:
-    """Build ``part``; what it leaves unsaid and its constructor takes comes from ``shared``."""
-    constructor = MODELS.get(part["type"])
-    if constructor is None:
-        raise ConfigError(f"no module is registered as {part['type']!r}")
-    taken = inspect.signature(constructor).parameters
-    return MODELS.build({name: value for name, value in shared.items() if name in taken} | dict(part))
+@dataclass(frozen=True)
+class _Seen:
+    """An encoded batch and what its priors add.
+
+    Args:
+        bev: (B, C, rows, cols) for the decoder.
+        vectors: the priors; None where the model or the batch has none.
+        outputs: what each part of the prior made.
+        queries: for the decoder; None without.
+    """
+
+    bev: Tensor
+    vectors: PriorBatch | None = None
+    outputs: dict[str, PriorOutput] = field(default_factory=dict)
+    queries: PriorQueries | None = None
+
+    def for_decoder(self, rows: list[int] | None = None) -> tuple[Tensor, dict[str, PriorQueries]]:
+        """The map, and the decoder's further arguments, of some frames or of all."""
+        bev = self.bev if rows is None else self.bev[rows]
+        if self.queries is None:
+            return bev, {}
+        return bev, {"prior": self.queries if rows is None else self.queries.rows(rows)}
 
 
 @MODELS.register_module()
@@ -50,6 +69,8 @@ class Mapper(BaseModel):
         fusion: joins the BEV maps of several sensors; used when there are two.
         temporal: carries the fused BEV map from frame to frame; None looks at each frame alone.
         bev_encoder: works on the fused BEV map; None hands it to the decoder as it is.
+        prior: shows prior maps to the encoded BEV map and the decoder; see docs/PRIOR_ENCODERS.md. A batch without
+            priors goes the way that a model without this part has.
         segmentation: auxiliary head on the encoded BEV; needs ``bev_mask`` in the samples.
         perspective: auxiliary head on the camera encoder's ``image_feats``.
         max_gap_s: frames of a scene that lie further apart do not continue each other.
@@ -68,6 +89,7 @@ class Mapper(BaseModel):
         fusion: dict | None = None,
         temporal: dict | None = None,
         bev_encoder: dict | None = None,
+        prior: dict | None = None,
         segmentation: dict | None = None,
         perspective: dict | None = None,
         max_gap_s: float = 1.5,
@@ -81,18 +103,21 @@ class Mapper(BaseModel):
             raise ConfigError("Mapper needs a camera or a lidar encoder, and has neither")
         if len(sensors) > 1 and fusion is None:
             raise ConfigError("Mapper has a camera and a lidar encoder and needs a fusion of the two")
-        self.encoders = nn.ModuleDict({name: _build(part, shared) for name, part in sensors.items()})
+        self.encoders = nn.ModuleDict({name: build_part(part, shared) for name, part in sensors.items()})
         widths = tuple(encoder.out_channels for encoder in self.encoders.values())
-        self.fusion = _build(fusion, shared | {"in_channels": widths}) if len(sensors) > 1 else None
+        self.fusion = build_part(fusion, shared | {"in_channels": widths}) if len(sensors) > 1 else None
         width = self.fusion.out_channels if self.fusion is not None else widths[0]
-        self.temporal = _build(temporal, shared | {"in_channels": width}) if temporal else None
-        self.bev_encoder = _build(bev_encoder, shared | {"in_channels": width}) if bev_encoder else nn.Identity()
+        self.temporal = build_part(temporal, shared | {"in_channels": width}) if temporal else None
+        self.bev_encoder = build_part(bev_encoder, shared | {"in_channels": width}) if bev_encoder else nn.Identity()
         shared["in_channels"] = self.bev_encoder.out_channels if bev_encoder else width
-        self.segmentation = _build(segmentation, shared) if segmentation else None
+        self.segmentation = build_part(segmentation, shared) if segmentation else None
         if perspective and camera is None:
             raise ConfigError("Mapper has a perspective head and no camera encoder to put it on")
-        self.perspective = _build(perspective, shared) if perspective else None
-        self.decoder = _build(decoder, shared)
+        self.perspective = build_part(perspective, shared) if perspective else None
+        self.decoder = build_part(decoder, shared)
+        if getattr(self.decoder, "takes_priors", False):
+            shared["decoder_dims"] = self.decoder.embed_dims
+        self.prior = build_part(prior, shared) if prior else None
         self.bev_shape, self.max_gap_s = BEVGrid(**grid).with_cell(cell_m).shape, max_gap_s
         self.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what tensor cores want
 
@@ -143,13 +168,13 @@ class Mapper(BaseModel):
         features, aux = self.encode(inputs)
         if mode == "loss":
             return self._loss(features, aux, inputs, data_samples)
-        output, _ = self._single_step(features, Past.none(self._initial_memory(features), features))
+        output, _, seen = self._single_step(features, Past.none(self._initial_memory(features), features), inputs)
         if mode == "tensor":
-            extra = zip(self.export_extra_names, self._extra_outputs(output), strict=True)
+            extra = zip(self.export_extra_names, self._extra_outputs(output, seen), strict=False)
             return {"scores": output["logits"].sigmoid(), "points": output["points"], **dict(extra)}
         if mode != "predict":
             raise ValueError(f"mode must be loss, predict or tensor, got {mode!r}")
-        return self._with_predictions(data_samples, output)
+        return self._with_predictions(data_samples, output, seen)
 
     def stream(self, data: dict, state: StreamState | None) -> tuple[list[MapDataSample], StreamState]:
         """Predict a batch of frames that may continue those of ``state``, or each other.
@@ -164,14 +189,16 @@ class Mapper(BaseModel):
         features, _ = self.encode(data["inputs"])
         plan = StreamPlan(samples, state, self.max_gap_s)
         features, memory = self._remember(features, plan)
-        bev = self.bev_encoder(features)
+        seen = self._see_priors(self.bev_encoder(features), data["inputs"])
         if self._decoder_streams:
-            steps, own = plan.unroll(self.decoder.initial_memory(bev), lambda rows, past: self._decode(bev[rows], past))
+            steps, own = plan.unroll(
+                self.decoder.initial_memory(seen.bev), lambda rows, past: self._decode(seen, past, rows)
+            )
             output = {key: plan.in_batch_order([step[key] for step in steps]) for key in steps[0]}
             memory |= own
         else:
-            output = self.decoder(bev)
-        return self._with_predictions(samples, output), plan.state(memory)
+            output, _ = self._decode(seen, None)
+        return self._with_predictions(samples, output, seen), plan.state(memory)
 
     def _remember(self, features: Tensor, plan: StreamPlan) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the recurrent BEV over a batch; what its last frames leave."""
@@ -182,24 +209,51 @@ class Mapper(BaseModel):
         )
         return plan.in_batch_order(outputs), memory
 
-    def _decode(self, bev: Tensor, past: Past) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The decoder's output for B encoded maps, and what it remembers."""
+    def _see_priors(self, bev: Tensor, inputs: dict[str, Tensor]) -> _Seen:
+        """Show the priors of the batch, if there are any, to the encoded map (B, C, rows, cols)."""
+        vectors = None if self.prior is None else priors_of(inputs)
+        if vectors is None:
+            if self.prior is not None and self.training:
+                raise DataError(
+                    "the model has a prior part and the frames have no 'prior'; add LoadPriors to the pipeline"
+                )
+            return _Seen(bev)
+        vectors = self.prior.noise(vectors)
+        outputs = self.prior(bev, vectors)
+        return _Seen(list(outputs.values())[-1].bev, vectors, outputs, self.prior.queries(outputs))
+
+    def _decode(
+        self, seen: _Seen, past: Past | None, rows: list[int] | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The decoder's output for encoded frames, all or those of ``rows``, and what it remembers."""
+        bev, priors = seen.for_decoder(rows)
         if not self._decoder_streams:
-            return self.decoder(bev), {}
-        output = self.decoder(bev, past)
+            return self.decoder(bev, **priors), {}
+        output = self.decoder(bev, past, **priors)
         return {key: value for key, value in output.items() if key != "memory"}, output["memory"]
 
-    def _single_step(self, features: Tensor, past: Past) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Output and memory of B fused maps, one frame of B streams each."""
+    def _single_step(
+        self, features: Tensor, past: Past, inputs: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], _Seen]:
+        """Output and memory of B fused maps, one frame of B streams each, and what the decoder saw."""
         memory: dict[str, Tensor] = {}
         if self.temporal is not None:
             features, memory = self.temporal(features, past)
-        output, own = self._decode(self.bev_encoder(features), past)
-        return output, memory | own
+        seen = self._see_priors(self.bev_encoder(features), inputs)
+        output, own = self._decode(seen, past)
+        return output, memory | own, seen
 
-    def _with_predictions(self, samples: Sequence[MapDataSample], output: dict[str, Tensor]) -> list[MapDataSample]:
+    def _with_predictions(
+        self, samples: Sequence[MapDataSample], output: dict[str, Tensor], seen: _Seen
+    ) -> list[MapDataSample]:
         for sample, elements in zip(samples, self.decoder.predict(output), strict=True):
             sample.pred = elements
+        scores = None if seen.vectors is None else self.prior.contradiction(seen.outputs)
+        if scores is not None:
+            for sample, elements, valid, score in zip(
+                samples, seen.vectors.elements, seen.vectors.valid, scores, strict=True
+            ):
+                sample.prior_elements, sample.prior_contradicted = elements[valid], score[valid]
         return list(samples)
 
     def _initial_memory(self, features: Tensor) -> dict[str, Tensor]:
@@ -221,7 +275,10 @@ class Mapper(BaseModel):
         if plan is not None:
             features, _ = self._remember(features, plan)
         bev = self.bev_encoder(features)  # all frames at once, also for the sake of its batch statistics
-        losses = self._decoder_loss(bev, samples, plan)
+        seen = self._see_priors(bev, inputs)
+        losses = self._decoder_loss(seen, samples, plan)
+        if seen.vectors is not None:
+            losses |= self.prior.loss(seen.outputs, seen.vectors)
         for name, encoder in self.encoders.items():
             losses |= encoder.loss(aux[name], inputs)
         if self.fusion is not None:
@@ -232,14 +289,17 @@ class Mapper(BaseModel):
             losses |= self.perspective.loss(aux["camera"]["image_feats"], inputs, [sample.gt for sample in samples])
         return losses
 
-    def _decoder_loss(self, bev: Tensor, samples: list[MapDataSample], plan: StreamPlan | None) -> dict[str, Tensor]:
+    def _decoder_loss(self, seen: _Seen, samples: list[MapDataSample], plan: StreamPlan | None) -> dict[str, Tensor]:
         truth = [sample.gt for sample in samples]
         if not self._decoder_streams:
-            return self.decoder.loss(bev, truth)
-        steps, _ = plan.unroll(
-            self.decoder.initial_memory(bev),
-            lambda rows, past: self.decoder.loss(bev[rows], [truth[row] for row in rows], past),
-        )
+            bev, priors = seen.for_decoder()
+            return self.decoder.loss(bev, truth, **priors)
+
+        def step_loss(rows: list[int], past: Past) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            bev, priors = seen.for_decoder(rows)
+            return self.decoder.loss(bev, [truth[row] for row in rows], past, **priors)
+
+        steps, _ = plan.unroll(self.decoder.initial_memory(seen.bev), step_loss)
         # Every frame counts alike, however the clips' steps share them out.
         share = [len(step.rows) / len(samples) for step in plan.steps]
         keys = dict.fromkeys(key for step in steps for key in step)  # a step of empty frames has no denoising
@@ -255,6 +315,8 @@ class Mapper(BaseModel):
             tensors["points"] = inputs["points"]
             if self.fusion is not None:
                 tensors["lidar_valid"] = inputs["lidar_valid"]
+        if self.prior is not None:
+            tensors |= exported_priors(inputs)
         if "camera" not in self.encoders:
             tensors["batch_like"] = inputs["points"].new_zeros(inputs["batch_size"])
         if self.streams:
@@ -275,12 +337,16 @@ class Mapper(BaseModel):
 
     @property
     def export_extra_names(self) -> tuple[str, ...]:
-        """Names of what comes between the points and the state: of ``scales`` and ``topology`` what the decoder has."""
-        return tuple(getattr(self.decoder, "output_names", ())[2:])
+        """Names of what comes between points and state: ``scales``, ``topology``, ``contradicted``, as far as made."""
+        names = tuple(getattr(self.decoder, "output_names", ())[2:])
+        return (*names, "contradicted") if self.prior is not None and self.prior.scores_changes else names
 
-    def _extra_outputs(self, output: dict[str, Tensor]) -> list[Tensor]:
-        """Scales (B, Q, P, D) in metres, and confidences (B, Q, Q) that row leads to column."""
-        return [output[name].sigmoid() if name == "topology" else output[name] for name in self.export_extra_names]
+    def _extra_outputs(self, output: dict[str, Tensor], seen: _Seen) -> list[Tensor]:
+        """Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N)."""
+        told = {name: value.sigmoid() if name == "topology" else value for name, value in output.items()}
+        if seen.vectors is not None and self.prior.scores_changes:
+            told["contradicted"] = self.prior.contradiction(seen.outputs)
+        return [told[name] for name in self.export_extra_names if name in told]
 
     def forward_export(self, **tensors: Tensor) -> tuple[Tensor, ...]:
         """Scores (B, Q, K), points (B, Q, P, 2) ego metres, the decoder's further outputs, and the next state.
@@ -296,6 +362,6 @@ class Mapper(BaseModel):
             past = Past(state, tensors["state_valid"], tensors["previous_from_current"])
         else:
             past = Past.none({}, features)
-        output, memory = self._single_step(features, past)
-        extra = self._extra_outputs(output)
+        output, memory, seen = self._single_step(features, past, tensors)
+        extra = self._extra_outputs(output, seen)
         return output["logits"].sigmoid(), output["points"], *extra, *(memory[name] for name in names)

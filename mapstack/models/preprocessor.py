@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mapstack.models.priors.batch import prior_inputs
 from mapstack.registry import MODELS
 
 __all__ = ["MapDataPreprocessor"]
@@ -21,17 +22,23 @@ class MapDataPreprocessor(BaseDataPreprocessor):
     ``ego_from_camera`` (B, V, 4, 4); ``camera_valid`` (B, V) bool; ``points`` (M, 6) frame index, x, y, z ego
     metres, intensity, time lag in s; ``lidar_valid`` (B,) bool, False for a frame without a point; ``depth``
     (B, V, h, w) metres, 0 where unknown; ``camera_error`` (B, 4, 4), where training moved the cameras on purpose;
+    ``prior_points`` (B, N, P, 2 or 3), ``prior_labels`` (B, N) and what else a :class:`PriorBatch` holds;
     ``batch_size`` int. Keys whose sensor is not configured are absent.
 
     Args:
         mean: RGB mean in 0..255.
         std: RGB standard deviation in 0..255.
+        max_priors: prior vectors of a frame at most; the nearest and longest are kept, nearest first.
     """
 
     def __init__(
-        self, mean: Sequence[float] = (123.675, 116.28, 103.53), std: Sequence[float] = (58.395, 57.12, 57.375)
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        max_priors: int = 100,
     ) -> None:
         super().__init__()
+        self.max_priors = max_priors
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -56,4 +63,7 @@ class MapDataPreprocessor(BaseDataPreprocessor):
                     for i, points in enumerate(frames["points"])
                 ]
             )
+        if "prior" in frames:
+            priors = [prior.to(self.mean.device, non_blocking=self._non_blocking) for prior in frames["prior"]]
+            batch |= prior_inputs(priors, self.max_priors)
         return {"inputs": batch, "data_samples": data.get("data_samples")}

@@ -1,5 +1,17 @@
 """Maps that are there already, as vectors: encoded, and shown to BEV and decoder. See docs/PRIOR_ENCODERS.md."""
 
-from .batch import PriorBatch, batch_priors
+from .encoder import UnifiedVectorEncoder
+from .parts import PriorOutput, RasterPrior, VectorPrior
+from .prior_maps import PriorMaps
+from .queries import PriorQueries
+from .sequence import PolylineSequenceEncoder
 
-__all__ = ["PriorBatch", "batch_priors"]
+__all__ = [
+    "PolylineSequenceEncoder",
+    "PriorMaps",
+    "PriorOutput",
+    "PriorQueries",
+    "RasterPrior",
+    "UnifiedVectorEncoder",
+    "VectorPrior",
+]

@@ -1,99 +1,66 @@
-"""Prior vectors of a batch as padded tensors: ragged in, one rectangle out."""
+"""Prior maps of a batch as tensors among a model's inputs: bounded, padded, and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["PREFIX", "PriorBatch", "batch_priors", "nearest_and_longest"]
+from mapstack.structures import PriorBatch, PriorMap, batch_priors
 
-PREFIX = "prior_"  # of the tensors' names among a model's inputs
-LENGTH_WEIGHT = (
-    0.1  # of two vectors equally near the longer one is kept; 10 m of length weigh as much as 1 m of distance
-)
+__all__ = ["exported_priors", "nearest_and_longest", "only", "prior_inputs", "priors_of", "rows_of"]
 
-
-@dataclass(frozen=True)
-class PriorBatch:
-    """Prior vectors of B frames, all sources together, padded to the N of the fullest frame; N is at least 1.
-
-    Args:
-        points: (B, N, P, 2) ego metres (of the augmented frame, as everything else); 0 on padding.
-        labels: (B, N) int64 class in the vocabulary of priors; 0 on padding.
-        sources: (B, N) int64, which kind of map a vector is from; 0 on padding.
-        confidence: (B, N) in [0, 1], what the source says of itself; 0 on padding.
-        valid: (B, N) bool, False on padding.
-        changed: (B, N) int64: 1 where the world is known to have changed since the vector was mapped, 0 where it is
-            known not to have, -1 where nobody knows; None outside training.
-    """
-
-    points: Tensor
-    labels: Tensor
-    sources: Tensor
-    confidence: Tensor
-    valid: Tensor
-    changed: Tensor | None = None
-
-    @classmethod
-    def from_inputs(cls, inputs: Mapping[str, Tensor]) -> "PriorBatch | None":
-        """The batch among a model's inputs, where it is named ``prior_points`` and so on; None where there is none."""
-        if f"{PREFIX}points" not in inputs:
-            return None
-        return cls(**{item.name: inputs.get(PREFIX + item.name) for item in fields(cls)})
-
-    def to_inputs(self) -> dict[str, Tensor]:
-        """The tensors by the names that :meth:`from_inputs` reads."""
-        named = {PREFIX + item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in named.items() if value is not None}
-
-    def only(self, keep: Tensor) -> "PriorBatch":
-        """The same with (B, N) bool ``keep`` False taken for padding."""
-        return PriorBatch(
-            **{item.name: getattr(self, item.name) for item in fields(self) if item.name != "valid"},
-            valid=self.valid & keep,
-        )
-
-    def rows(self, index: Tensor) -> "PriorBatch":
-        """The frames of (M,) int64 ``index``."""
-        taken = {item.name: getattr(self, item.name) for item in fields(self)}
-        return PriorBatch(**{name: None if value is None else value[index] for name, value in taken.items()})
+PREFIX = "prior_"
+EXPORTED = ("points", "labels", "sources", "confidence", "tags", "valid")  # what a model's result depends on
+LENGTH_WEIGHT = 0.1  # of two vectors equally near the longer is kept: 10 m of length weigh as much as 1 m of distance
 
 
 def nearest_and_longest(points: Tensor, limit: int) -> Tensor:
-    """Which of (n, P, 2) vectors to keep where there are more than ``limit``: indices in their given order.
+    """Indices of the ``limit`` of (N, P, 2 or 3) vectors that lie nearest to the ego, nearest first.
 
-    Kept are those nearest to the ego; a longer vector is allowed to lie a little farther away.
+    A longer vector is allowed to lie a little farther away.
     """
-    if len(points) <= limit:
-        return torch.arange(len(points), device=points.device)
-    distance = points.norm(dim=-1).amin(1)
-    length = points.diff(dim=1).norm(dim=-1).sum(1)
-    return (distance - LENGTH_WEIGHT * length).argsort(stable=True)[:limit].sort().values
+    flat = points[..., :2]
+    distance = flat.norm(dim=-1).amin(1)
+    length = flat.diff(dim=1).norm(dim=-1).sum(1)
+    return (distance - LENGTH_WEIGHT * length).argsort(stable=True)[:limit]
 
 
-def batch_priors(frames: Sequence[Mapping[str, Tensor]], limit: int) -> PriorBatch:
-    """Pad the prior vectors of B frames.
+def prior_inputs(priors: Sequence[PriorMap], limit: int) -> dict[str, Tensor]:
+    """The priors of B frames as ``prior_points`` and so on, padded to the N of the fullest frame.
 
     Args:
-        frames: of each frame ``points`` (n, P, 2), ``labels``, ``sources`` and ``confidence`` (n,), and in training
-            ``changed`` (n,); any n, 0 included, one P for all.
-        limit: most vectors of a frame; see :func:`nearest_and_longest`.
-
-    Raises:
-        ValueError: frames differ in the number of points of a vector.
+        priors: any of them may be empty, or hold thousands of vectors.
+        limit: most vectors of a frame, by :func:`nearest_and_longest`; the order that it gives is kept: a part of the
+            model that takes only so many takes the first.
     """
-    counts = {tuple(frame["points"].shape[1:]) for frame in frames}
-    if len(counts) > 1:
-        raise ValueError(f"prior vectors of one batch have different point counts: {sorted(counts)}")
-    keep = [nearest_and_longest(frame["points"], limit) for frame in frames]
-    most = max([1, *map(len, keep)])
-    padded: dict[str, Tensor] = {}
-    for name in ("points", "labels", "sources", "confidence", *(("changed",) if "changed" in frames[0] else ())):
-        like = frames[0][name]
-        padded[name] = like.new_zeros(len(frames), most, *like.shape[1:])
-        for row, frame, index in zip(padded[name], frames, keep, strict=True):
-            row[: len(index)] = frame[name][index]
-    number = torch.arange(most, device=padded["points"].device)
-    valid = number < torch.tensor([len(index) for index in keep], device=number.device)[:, None]
-    return PriorBatch(**padded, valid=valid)
+    kept = [prior.take(nearest_and_longest(prior.points, limit)) for prior in priors]
+    batch = batch_priors(kept, min_elements=1)  # one row of padding rather than none: no shape is ever empty
+    named = {PREFIX + item.name: getattr(batch, item.name) for item in fields(batch)}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def exported_priors(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of :func:`prior_inputs` that an exported model takes; (B, N, ...) of any B and N each."""
+    return {PREFIX + name: inputs[PREFIX + name] for name in EXPORTED}
+
+
+def priors_of(inputs: Mapping[str, Tensor]) -> PriorBatch | None:
+    """The batch that :func:`prior_inputs` put among a model's inputs, its points in the plane; None without priors."""
+    if f"{PREFIX}points" not in inputs:
+        return None
+    points = inputs[f"{PREFIX}points"][..., :2]
+    unknown = torch.zeros_like(inputs[f"{PREFIX}labels"])  # an exported model gets only what its result depends on
+    found = {item.name: inputs.get(PREFIX + item.name, unknown) for item in fields(PriorBatch)}
+    return PriorBatch(**{**found, "points": points})
+
+
+def only(batch: PriorBatch, keep: Tensor) -> PriorBatch:
+    """The batch with vectors taken for padding where (B, N) bool ``keep`` is False."""
+    return replace(batch, valid=batch.valid & keep)
+
+
+def rows_of(batch: PriorBatch, index: Tensor) -> PriorBatch:
+    """The frames that (M,) int64 ``index`` names."""
+    taken = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    return PriorBatch(**{name: None if value is None else value[index] for name, value in taken.items()})
