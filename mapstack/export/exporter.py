@@ -19,7 +19,7 @@ from .pool_tables import POOL_AXES
 __all__ = ["OUTPUT_NAMES", "ExportWrapper", "Exportable", "export_onnx", "output_names"]
 
 OUTPUT_NAMES = ("scores", "polylines")  # "points" is the LiDAR input's name
-NEXT_STATE = "next_"  # and a state tensor's name: what the next frame takes as state_NAME
+NEXT_STATE = "next_"
 OPSET = 18
 # Dynamic axes of inputs that have others than the batch in front.
 PRIOR_AXES = {0: "batch", 1: "num_priors"}
@@ -43,9 +43,10 @@ class Exportable(Protocol):
 def output_names(model: nn.Module) -> list[str]:
     """Names of a model's outputs: the two that all have, its ``export_extra_names``, and its state for the next frame.
 
-    The state ``NAME`` (``export_state_names``) goes in as ``state_NAME`` and comes out as ``next_NAME``.
+    The state ``NAME`` (``export_state_names``) goes in as ``state_NAME``, with ``state_valid`` (B,) and
+    ``previous_from_current`` (B, 4, 4), and comes out as ``next_NAME``.
     """
-    state = [f"next_{name}" for name in getattr(model, "export_state_names", ())]
+    state = [NEXT_STATE + name for name in getattr(model, "export_state_names", ())]
     return [*OUTPUT_NAMES, *getattr(model, "export_extra_names", ()), *state]
 
 
@@ -101,11 +102,6 @@ def export_onnx(model: nn.Module, inputs: Mapping[str, Tensor], path: Path, meta
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def output_names(model: nn.Module) -> list[str]:
-    """Names of the graph's outputs: scores, polylines, and the next state of a model that streams."""
-    return [*OUTPUT_NAMES, *(NEXT_STATE + name for name in getattr(model, "export_state_names", ()))]
 
 
 def _trace(model: nn.Module, inputs: Mapping[str, Tensor]) -> torch.onnx.ONNXProgram:

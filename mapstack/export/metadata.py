@@ -2,15 +2,45 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from mapstack.errors import DataError
 from mapstack.geometry import BEVGrid
 
-__all__ = ["METADATA_KEY", "ModelMetadata", "text_hash"]
+__all__ = ["METADATA_KEY", "LidarPreparation", "ModelMetadata", "PoolGeometry", "text_hash"]
 
 METADATA_KEY = "mapstack"
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class LidarPreparation:
+    """How raw sweeps become the model's points, as the pipeline's LoadLidar has it.
+
+    Args:
+        num_sweeps: gathered for a frame, its own included.
+        ego_radius_m: points nearer to the sensor than this are the own vehicle.
+        max_range_m: points farther from the ego origin than this are left out; None keeps all.
+    """
+
+    num_sweeps: int = 1
+    ego_radius_m: float = 0.0
+    max_range_m: float | None = None
+
+
+@dataclass(frozen=True)
+class PoolGeometry:
+    """What the gather tables of a BEV pool are computed from, besides the calibration.
+
+    Args:
+        cell_m: edge of the BEV cells.
+        depth_bins: depth of each bin, metres.
+        feature_size: (h, w) of the feature map that is lifted.
+    """
+
+    cell_m: float
+    depth_bins: tuple[float, ...]
+    feature_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -27,6 +57,13 @@ class ModelMetadata:
         std: RGB standard deviation in 0..255.
         config_hash: SHA-256 of the config's text.
         version: of mapstack.
+        cameras: their names in the order that the model takes them.
+        keep_bottom: share of the slack in height that is cut from the top, see ResizeCropImages.
+        lidar: how sweeps are prepared, None without LiDAR.
+        origin: "ego", or "lidar" where the ego frame was moved below the LiDAR.
+        state: names of the tensors that a stream carries from frame to frame.
+        max_gap_s: frames farther apart do not continue each other.
+        pool: set where the graph takes gather tables for its BEV pool, see :mod:`mapstack.export.pool_tables`.
     """
 
     classes: tuple[str, ...]
@@ -38,12 +75,19 @@ class ModelMetadata:
     std: tuple[float, float, float]
     config_hash: str
     version: str
+    cameras: tuple[str, ...] = ()
+    keep_bottom: float = 1.0
+    lidar: LidarPreparation | None = None
+    origin: str = "ego"
+    state: tuple[str, ...] = field(default=())
+    max_gap_s: float = 1.5
+    pool: PoolGeometry | None = None
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted."""
-        fields = dict(vars(self))
+        fields = {"format": FORMAT, **asdict(self)}
         fields["grid"] = {"pc_range": list(self.grid.pc_range), "cell_m": self.grid.cell_m}
-        return json.dumps({"format": FORMAT, **fields}, sort_keys=True)
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | None, source: str) -> "ModelMetadata":
@@ -54,9 +98,15 @@ class ModelMetadata:
         if fields.pop("format", None) != FORMAT:
             raise DataError(f"{source} has another metadata format than {FORMAT}; export it again with this version")
         fields["grid"] = BEVGrid(**fields["grid"])
-        for name in ("classes", "image_size", "mean", "std"):
-            fields[name] = None if fields[name] is None else tuple(fields[name])
-        return cls(**fields)
+        if fields["lidar"] is not None:
+            fields["lidar"] = LidarPreparation(**fields["lidar"])
+        if fields["pool"] is not None:
+            fields["pool"] = PoolGeometry(**{name: _frozen(value) for name, value in fields["pool"].items()})
+        return cls(**{name: _frozen(value) for name, value in fields.items()})
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def text_hash(text: str) -> str:

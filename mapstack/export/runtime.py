@@ -1,31 +1,40 @@
 """Run an exported model with NumPy and ONNX Runtime alone: nothing here, or beneath it, imports PyTorch."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mapstack.errors import DataError
 
+from .geojson import prediction_geojson
+from .lanelet2 import prediction_lanelet2
 from .metadata import METADATA_KEY, ModelMetadata
+from .pool_tables import PoolTableCache
+from .preparation import FramePreparation, prior_arrays
+from .providers import Provider, open_session
+from .sensors import LidarSweep, PriorVectors, SensorFrame
+from .stream import StreamLimits, StreamMemory
 
-__all__ = ["MapRuntime", "Prediction"]
+__all__ = ["MapRuntime", "Prediction", "RuntimeResult"]
+
+STATE, NEXT_STATE = "state_", "next_"
+DTYPES = {"tensor(float)": np.float32, "tensor(bool)": np.bool_, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One frame's map elements, best first; N may be 0.
+    """One frame's map elements, best first; N may be 0. The NumPy twin of MapElements, with its names.
 
     Args:
         points: (N, P, 2) float32 ego metres.
         labels: (N,) int64, index into the metadata's ``classes``.
         scores: (N,) float32 in [0, 1].
-        scales: (N, P, 2) float32 metres, the Laplace scale of each coordinate, where the model predicts it.
-        topology: (N, N) float32 in [0, 1], row leads to column, where the model predicts it; of centerlines alone it
-            means something.
+        scales: (N, P, 2) metres, the expected error of each coordinate; None where the model does not say.
+        topology: (N, N) in [0, 1], confidence that element n leads to element m; None where the model does not say.
     """
 
     points: NDArray
@@ -38,44 +47,136 @@ class Prediction:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class RuntimeResult:
+    """What :meth:`MapRuntime.process` makes of one frame.
+
+    Args:
+        prediction: the elements.
+        classes: their names in label order.
+        frame: what they were seen in.
+        broken: sensors that the frame lacked or that could not be used, with the reason.
+        reset: why the stream started anew with this frame; None where it went on.
+        stages_ms: time of each stage.
+    """
+
+    prediction: Prediction
+    classes: tuple[str, ...]
+    frame: SensorFrame
+    broken: Mapping[str, str] = field(default_factory=dict)
+    reset: str | None = None
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def geojson(self) -> dict:
+        """A FeatureCollection in world metres, see :func:`mapstack.export.geojson.prediction_geojson`."""
+        found, frame = self.prediction, self.frame
+        return prediction_geojson(
+            found.points, found.labels, found.scores, self.classes, frame.world_from_ego, frame.name
+        )
+
+    def lanelet2(self, origin: tuple[float, float]) -> str:
+        """A Lanelet2 file's text; ``origin`` is the (lon, lat) of the world frame's zero."""
+        return prediction_lanelet2(self.geojson(), origin)
+
+
 class MapRuntime:
-    """An exported model, ready to run prepared inputs.
+    """An exported model, ready for raw sensor data (:meth:`process`) or for prepared inputs (:meth:`predict`).
 
     Args:
         path: what ``tools/export_onnx.py`` wrote.
-        providers: ONNX Runtime's execution providers by name, tried in order; one that is not installed is an error.
+        providers: execution providers in order, see :mod:`mapstack.export.providers`; one that is not installed is an
+            error.
         num_threads: of the session; 0 leaves the choice to ONNX Runtime.
+        resizer: what scales the images: "auto", "opencv" or "numpy", to the same bits.
+        lenient: go without a sensor whose data cannot be used, and say so in the result; otherwise that is an error.
+        limits: when a stream is forgotten.
+        profile: prefix of a trace file of ONNX Runtime's; None for none.
 
     Attributes:
         metadata: what the file says about itself.
-        input_names: in the graph's order.
     """
 
     def __init__(
-        self, path: Path | str, *, providers: Sequence[str] = ("CPUExecutionProvider",), num_threads: int = 0
+        self,
+        path: Path | str,
+        *,
+        providers: Sequence[Provider] = ("cpu",),
+        num_threads: int = 0,
+        resizer: str = "auto",
+        lenient: bool = True,
+        limits: StreamLimits | None = None,
+        profile: Path | None = None,
     ) -> None:
         self._path = str(path)
-        missing = set(providers) - set(onnxruntime.get_available_providers())
-        if missing:
-            available = ", ".join(onnxruntime.get_available_providers())
-            raise DataError(f"execution providers {sorted(missing)} are not installed; available: {available}")
-        if not Path(path).is_file():
-            raise DataError(f"no model at {path}; write it with tools/export_onnx.py")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        try:
-            self._session = onnxruntime.InferenceSession(self._path, options, providers=list(providers))
-        except Exception as error:  # ONNX Runtime's own error classes share no base but this
-            raise DataError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
+        self._session = open_session(path, providers, num_threads, profile)
         self._inputs = {node.name: node for node in self._session.get_inputs()}
         self._output_names = [node.name for node in self._session.get_outputs()]
         properties = self._session.get_modelmeta().custom_metadata_map
         self.metadata = ModelMetadata.from_json(properties.get(METADATA_KEY), self._path)
+        self.preparation = FramePreparation(self.metadata, resizer, lenient)
+        limits = limits or StreamLimits()
+        limits = replace(limits, max_gap_s=min(limits.max_gap_s, self.metadata.max_gap_s))
+        self.memory = StreamMemory(limits, 1 if self.metadata.lidar is None else self.metadata.lidar.num_sweeps)
+        pool = self.metadata.pool
+        self.pool = None if pool is None else PoolTableCache(self.metadata.image_size, pool, self.metadata.grid)
+        self._state_shapes = {
+            name: tuple(self._inputs[STATE + name].shape[1:])
+            for name in self.metadata.state
+            if STATE + name in self._inputs
+        }
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs that the graph kept, in its order."""
         return tuple(self._inputs)
+
+    def reset(self) -> None:
+        """Forget state and sweeps: the next frame starts a stream."""
+        self.memory.reset()
+
+    def add_sweep(self, sweep: LidarSweep) -> None:
+        """Keep a LiDAR sweep from between two frames for the next ones to gather."""
+        self.memory.add_sweep(sweep)
+
+    def process(self, frame: SensorFrame, min_score: float = 0.0) -> RuntimeResult:
+        """Prepare, run and read one frame of raw sensor data, continuing the stream where the frame can.
+
+        Args:
+            frame: what the sensors gave.
+            min_score: elements below are left out.
+
+        Raises:
+            DataError: the frame cannot be used at all. The stream is then forgotten.
+        """
+        watch = _StopWatch()
+        reset = self.memory.reason_to_reset(frame)
+        if reset is not None:
+            self.memory.reset()
+        try:
+            inputs, broken = self.prepare(frame)
+        except DataError:
+            self.memory.reset()
+            raise
+        watch.lap("prepare")
+        if self.pool is not None:
+            inputs |= self.pool.get(inputs)
+            watch.lap("pool tables")
+        inputs |= self.memory.inputs(frame, self._state_shapes)
+        answer = self.run(inputs)
+        watch.lap("network")
+        self.memory.remember(frame, {name: answer[NEXT_STATE + name] for name in self.metadata.state})
+        (prediction,) = self.read(answer, min_score)
+        watch.lap("read")
+        return RuntimeResult(prediction, self.metadata.classes, frame, broken, reset, watch.laps_ms)
+
+    def prepare(self, frame: SensorFrame) -> tuple[dict[str, NDArray], dict[str, str]]:
+        """Input arrays of a batch of one from raw sensor data, without tables and state; and the broken sensors."""
+        inputs, broken = self.preparation(frame, self.memory.sweeps_before(frame))
+        if "prior_points" in self._inputs and frame.prior is None:
+            shape = (0, *self._inputs["prior_points"].shape[2:])
+            nothing = np.zeros(0, np.int64)
+            inputs |= prior_arrays(PriorVectors(np.zeros(shape, np.float32), nothing, nothing, np.zeros(0, np.float32)))
+        return inputs, broken
 
     def run(self, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """Run one batch.
@@ -85,8 +186,7 @@ class MapRuntime:
                 does not change the answer is not in the graph.
 
         Returns:
-            ``scores`` (B, Q, K), ``polylines`` (B, Q, P, 2) ego metres, and ``scales`` (B, Q, P, 2) and ``topology``
-            (B, Q, Q) where the model has them.
+            ``scores`` (B, Q, K), ``polylines`` (B, Q, P, 2) ego metres, and what else the graph has.
 
         Raises:
             DataError: an input is missing, or has a shape or type that the model does not take.
@@ -98,12 +198,15 @@ class MapRuntime:
         return dict(zip(self._output_names, self._session.run(self._output_names, feed), strict=True))
 
     def predict(self, inputs: Mapping[str, NDArray], min_score: float = 0.0) -> list[Prediction]:
-        """Run one batch and read the answer as the model's own ``predict`` does.
+        """Run one prepared batch, without a past, and :meth:`read` the answer."""
+        return self.read(self.run(inputs), min_score)
+
+    def read(self, answer: Mapping[str, NDArray], min_score: float = 0.0) -> list[Prediction]:
+        """Read what :meth:`run` returned as the model's own ``predict`` does.
 
         The Q best pairs of query and class are kept, best first, those of at least ``min_score``; points outside the
         patch are moved to its edge.
         """
-        answer = self.run(inputs)
         low_x, low_y, high_x, high_y = self.metadata.grid.box_xy
         predictions = []
         for frame, (scores, points) in enumerate(zip(answer["scores"], answer["polylines"], strict=True)):
@@ -111,19 +214,34 @@ class MapRuntime:
             order = np.argsort(-scores, axis=None, kind="stable")[:num_queries]
             order = order[scores.flat[order] >= min_score]
             query = order // num_classes
-            inside = points[query]
-            inside[..., :2] = np.clip(inside[..., :2], (low_x, low_y), (high_x, high_y))
+            inside = np.clip(points[query], (low_x, low_y), (high_x, high_y)).astype(points.dtype)
             scales = answer["scales"][frame][query] if "scales" in answer else None
             topology = answer["topology"][frame][np.ix_(query, query)] if "topology" in answer else None
             predictions.append(Prediction(inside, order % num_classes, scores.flat[order], scales, topology))
         return predictions
+
+    def end_profiling(self) -> Path:
+        """Stop the trace that ``profile`` asked for; its file."""
+        return Path(self._session.end_profiling())
 
     def _checked(self, name: str, array: NDArray) -> NDArray:
         node = self._inputs[name]
         fits = len(array.shape) == len(node.shape) and all(
             not isinstance(wanted, int) or wanted == size for wanted, size in zip(node.shape, array.shape, strict=True)
         )
-        kind = {"tensor(float)": np.float32, "tensor(bool)": np.bool_, "tensor(int64)": np.int64}.get(node.type)
+        kind = DTYPES.get(node.type)
         if not fits or (kind is not None and array.dtype != kind):
             raise DataError(f"{name}: the model takes {node.shape} {node.type}, got {array.shape} {array.dtype}")
         return array
+
+
+class _StopWatch:
+    """Milliseconds between calls of :meth:`lap`."""
+
+    def __init__(self) -> None:
+        self.laps_ms: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps_ms[name], self._since = (now - self._since) * 1e3, now

@@ -1,0 +1,67 @@
+"""ONNX Runtime sessions: execution providers by short name, with the options that matter."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnxruntime
+
+from mapstack.errors import DataError
+
+__all__ = ["PROVIDERS", "open_session"]
+
+# Short names; docs/DEPLOY.md lists each one's options. Any other name that ONNX Runtime knows is taken as it is.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+Provider = str | tuple[str, Mapping[str, object]]
+
+
+def resolve_providers(providers: Sequence[Provider]) -> list[tuple[str, dict[str, str]]]:
+    """Full names with their options as text.
+
+    Raises:
+        DataError: one is not part of the installed ONNX Runtime; none ever takes the place of another.
+    """
+    pairs = [(item, {}) if isinstance(item, str) else item for item in providers]
+    named = [(PROVIDERS.get(name.lower(), name), options) for name, options in pairs]
+    available = onnxruntime.get_available_providers()
+    missing = [name for name, _ in named if name not in available]
+    if missing or not named:
+        raise DataError(
+            f"execution providers {missing} are not installed; available: {', '.join(available)}. "
+            f"docs/DEPLOY.md says which package brings which"
+        )
+    return [(name, {key: str(value) for key, value in options.items()}) for name, options in named]
+
+
+def open_session(
+    path: Path | str,
+    providers: Sequence[Provider] = ("cpu",),
+    num_threads: int = 0,
+    profile: Path | None = None,
+) -> onnxruntime.InferenceSession:
+    """Load a model.
+
+    Args:
+        path: what ``tools/export_onnx.py`` or ``tools/quantize_onnx.py`` wrote.
+        providers: in the order of preference; a name of ``PROVIDERS`` or of ONNX Runtime's, or one with its options.
+        num_threads: within an operator; 0 leaves the choice to ONNX Runtime.
+        profile: prefix of a trace that ONNX Runtime writes, None for no trace.
+
+    Raises:
+        DataError: a provider is not installed, or the file is missing or no model.
+    """
+    chosen = resolve_providers(providers)
+    if not Path(path).is_file():
+        raise DataError(f"no model at {path}; write it with tools/export_onnx.py")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=chosen)
+    except Exception as error:  # ONNX Runtime's own error classes share no base but this
+        raise DataError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
