@@ -112,14 +112,21 @@ def _array(value: Tensor | NDArray) -> NDArray:
 
 
 def _predicted(fields: Mapping) -> Entry:
-    """Points rounded to :data:`POINT_DECIMALS`; scores as the shortest decimal that is the same float32."""
+    """Vertices where there are some, else points, rounded; scores as the shortest decimal that is the same float32."""
     scores = _array(fields["scores"]).astype(np.float32)
     return {
-        "vectors": np.round(_array(fields["points"]).astype(np.float64), POINT_DECIMALS),
+        "vectors": _rounded(fields["points"] if fields.get("vertices") is None else fields["vertices"]),
         "labels": _array(fields["labels"]),
         "scores": np.array([float(str(score)) for score in scores]),
         **_extras(fields),
     }
+
+
+def _rounded(lines: Tensor | Sequence[NDArray]) -> NDArray | list[NDArray]:
+    """To :data:`POINT_DECIMALS`; lines of one length as one array."""
+    if isinstance(lines, list):
+        return [np.round(np.asarray(line, dtype=np.float64), POINT_DECIMALS) for line in lines]
+    return np.round(_array(lines).astype(np.float64), POINT_DECIMALS)
 
 
 def _true(fields: Mapping) -> Entry:

@@ -23,7 +23,8 @@ class MapElements:
         scores: (N,) in [0, 1] for predictions, None for truth.
         closed: (N,) bool for truth, None where unknown.
         directed: (N,) bool for truth: only the given point order counts; None where unknown.
-        vertices: truth only: the N exact polylines (n_i, 2 or 3), ego metres, that the metric scores against.
+        vertices: the N polylines (n_i, 2 or 3), ego metres, of which ``points`` are samples: of truth the exact ones,
+            of predictions those of a decoder that writes polylines of any length. The metric scores them where given.
         scales: (N, P, 2 or 3) metres, for predictions that know it: the Laplace scale of each coordinate, which is also
             its expected absolute error.
         topology: (N, N) in [0, 1], confidence that element n leads to element m; for truth 0 or 1; None where nobody
