@@ -5,6 +5,7 @@ Importing this builds nothing; a backend is compiled when it is first asked for.
 
 from ._backends import available_backends
 from .bev_pool import BEVPoolPlan, BEVPoolPlanCache, bev_pool, bev_pool_depth, round_cells
+from .bev_pool.tables import BEVPoolTables
 from .deform_attn import multi_scale_deformable_attention
 from .voxelize import (
     HardPillars,
@@ -19,6 +20,7 @@ from .voxelize import (
 __all__ = [
     "BEVPoolPlan",
     "BEVPoolPlanCache",
+    "BEVPoolTables",
     "HardPillars",
     "Pillars",
     "available_backends",

@@ -8,7 +8,7 @@ from torchvision.ops import Conv2dNormActivation
 from mapstack.errors import ConfigError
 from mapstack.geometry.camera import unproject
 from mapstack.geometry.se3 import rotate_exactly
-from mapstack.ops import BEVPoolPlan, BEVPoolPlanCache, bev_pool_depth
+from mapstack.ops import BEVPoolPlan, BEVPoolPlanCache, BEVPoolTables, bev_pool_depth
 from mapstack.registry import MODELS
 
 from .encoder import CameraEncoder
@@ -82,6 +82,9 @@ class LSSEncoder(CameraEncoder):
             logits = logits + self._ground_logits(ground)
         depth = logits.softmax(2) * inputs["camera_valid"][:, :, None, None, None]
         aux = {"depth_logits": logits, "image_feats": feats.unflatten(0, (batch, views))}
+        tables = BEVPoolTables.from_inputs(inputs, self.grid.shape)  # where a deployed model is fed them
+        if tables is not None:
+            return tables.pool(depth, context), aux
         return bev_pool_depth(depth, context, self._plan(inputs, feats.shape[-2:])), aux
 
     def _frustum(self, inputs: dict[str, Tensor], shape: torch.Size) -> Tensor:
