@@ -1,0 +1,98 @@
+"""Place OpenStreetMap's streets on drives, measure how well they lie there, and draw them.
+
+Without --index: the real recordings of --shared, six nuScenes scenes and two Argoverse 2 logs. With --index: every
+scene of an index, with the streets of --osm.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from av2.utils.io import read_city_SE3_ego
+
+from mapstack.datasets.index import read_index
+from mapstack.datasets.sources import nuscenes
+from mapstack.errors import MapstackError
+from mapstack.geometry.grid import BEVGrid
+from mapstack.geometry.se3 import make_transform, rotation_z
+from mapstack.maps import VectorMap, load_argoverse2, load_geojson, load_map, load_osm
+from mapstack.maps.placement import drivable_surface, measure_placement
+from mapstack.maps.prior_lines import PriorLines
+from mapstack.visualization.frame import load_views
+from mapstack.visualization.prior import draw_placement, draw_prior_views
+
+GRID = BEVGrid((-100.0, -50.0, -5.0, 100.0, 50.0, 3.0), 0.5)
+SCENES = {"0061": "singapore-onenorth", "0103": "boston-seaport", "0655": "boston-seaport", "0757": "boston-seaport"}
+SCENES |= {"1077": "singapore-hollandvillage", "1094": "singapore-hollandvillage"}
+LIMIT_M = 50.0
+Drive = tuple[str, VectorMap, np.ndarray, PriorLines]  # name, HD map, (M, 2) track, streets
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="default ../shared")
+    parser.add_argument("--index", type=Path, help="an index of one's own instead; its frames have a map")
+    parser.add_argument("--osm", type=Path, help="with --index: the street map, in any format of load_osm")
+    parser.add_argument("--out", type=Path, help="folder for pictures; none are drawn without")
+    return parser.parse_args()
+
+
+def shared_drives(data: Path) -> Iterator[Drive]:
+    maps = data / "nuscenes_maps"
+    for scene, location in SCENES.items():
+        streets = PriorLines.from_streets(load_osm(data / "osm" / f"{location}.shp", location))
+        track = np.array(json.loads((maps / f"scene-{scene}.ego.json").read_text())["position"])
+        yield f"scene-{scene}", load_geojson(maps / f"scene-{scene}.geojson"), track, streets
+    streets = PriorLines.from_streets(load_osm(data / "osm" / "argoverse2-PIT.city.geojson", "PIT", in_world=True))
+    for log in sorted((data / "argoverse2/sensor/val").iterdir()):
+        track = np.array([pose.translation[:2] for pose in read_city_SE3_ego(log).values()])
+        yield log.name, load_argoverse2(log), track[::10], streets
+
+
+def index_drives(path: Path, osm: Path) -> Iterator[Drive]:
+    index, scenes = read_index(path), {}
+    for row in range(len(index)):
+        frame = index.frame(row)
+        scenes.setdefault(frame["scene"], []).append(frame)
+    for name, frames in scenes.items():
+        kind, root, called = (frames[0][key] for key in ("map_kind", "map_root", "map_name"))
+        streets = PriorLines.from_streets(load_osm(osm, frames[0]["location"], cut_at_missing=True))
+        track = np.array([frame["world_from_ego"][:2, 3] for frame in frames])
+        yield name, load_map(kind, index.data_root / root, called or ""), track, streets
+
+
+def draw_keyframe(data: Path, streets: PriorLines, path: Path) -> None:
+    frame = nuscenes.read_frames(data / "nuscenes_keyframe", "v1.0-mini")[0]
+    cameras = [camera | {"path": data / "nuscenes_keyframe" / camera["path"]} for camera in frame["cameras"]]
+    picture = draw_prior_views(load_views(cameras), streets, frame["world_from_ego"], GRID)
+    cv2.imwrite(str(path), picture[..., ::-1])
+
+
+def main() -> None:
+    args = parse_args()
+    data = args.shared / "data"
+    print("drive                                 ego to street, m: median    p90    max   samples  on the road")
+    for name, vector_map, track, streets in index_drives(args.index, args.osm) if args.index else shared_drives(data):
+        streets.require_near(track, LIMIT_M)
+        found = measure_placement(streets, track, drivable_surface(vector_map))
+        numbers = f"{found.median_m:6.2f} {found.p90_m:6.2f} {found.max_m:6.2f}"
+        print(f"{name:<53}{numbers} {found.num_samples:9d} {found.share_inside:12.1%}")
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            middle, ahead = track[len(track) // 2], track[-1] - track[0]
+            pose = make_transform(rotation_z(np.arctan2(ahead[1], ahead[0])), np.append(middle, 0.0))
+            picture = draw_placement(vector_map, streets, pose, track, GRID, name)
+            cv2.imwrite(str(args.out / f"{name}.png"), picture[..., ::-1])
+            if name == "scene-0061" and not args.index:
+                draw_keyframe(data, streets, args.out / f"{name}-cameras.jpg")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MapstackError as error:
+        sys.exit(f"error: {error}")
