@@ -13,7 +13,25 @@ from torchvision.ops import Conv2dNormActivation
 from mapstack.geometry import BEVGrid
 from mapstack.models.matching import TargetBatch
 
-__all__ = ["AttractionField", "nearest_offsets"]
+__all__ = ["AttractionField", "element_offsets", "nearest_offsets"]
+
+
+def element_offsets(centers: Tensor, target: TargetBatch) -> Tensor:
+    """Offset from each cell to the nearest point of each element.
+
+    Args:
+        centers: (M, 2) ego metres.
+        target: truth, N >= 1.
+
+    Returns:
+        (B, N, M, 2) metres; meaningless on padding.
+    """
+    lines = target.points[:, :, 0, :, :2]  # (B, N, P, 2)
+    start, edge = lines[:, :, None, :-1], lines.diff(dim=2)[:, :, None]  # (B, N, 1, P - 1, 2)
+    along = ((centers[:, None] - start) * edge).sum(-1) / edge.square().sum(-1).clamp(min=1e-6)
+    offset = start + along.clamp(0, 1)[..., None] * edge - centers[:, None]  # (B, N, M, P - 1, 2)
+    best = offset.square().sum(-1).argmin(-1, keepdim=True)[..., None]  # (B, N, M, 1, 1)
+    return offset.gather(3, best.expand(-1, -1, -1, 1, 2))[:, :, :, 0]
 
 
 def nearest_offsets(centers: Tensor, target: TargetBatch, num_classes: int) -> Tensor:
@@ -27,12 +45,7 @@ def nearest_offsets(centers: Tensor, target: TargetBatch, num_classes: int) -> T
     Returns:
         (B, K, M, 2) metres; infinite where a frame has no element of the class.
     """
-    lines = target.points[:, :, 0, :, :2]  # (B, N, P, 2)
-    start, edge = lines[:, :, None, :-1], lines.diff(dim=2)[:, :, None]  # (B, N, 1, P - 1, 2)
-    along = ((centers[:, None] - start) * edge).sum(-1) / edge.square().sum(-1).clamp(min=1e-6)
-    offset = start + along.clamp(0, 1)[..., None] * edge - centers[:, None]  # (B, N, M, P - 1, 2)
-    best = offset.square().sum(-1).argmin(-1, keepdim=True)[..., None]  # (B, N, M, 1, 1)
-    offset = offset.gather(3, best.expand(-1, -1, -1, 1, 2))[:, :, :, 0]  # (B, N, M, 2)
+    offset = element_offsets(centers, target)
     result = []
     for label in range(num_classes):
         other = (target.labels != label) | ~target.valid
@@ -70,14 +83,14 @@ class AttractionField(nn.Module):
         Args:
             field: (B, 2 K, rows, cols) of :meth:`forward`.
             points: (B, Q, P, 2) ego metres.
-            labels: (B, Q) int64.
+            labels: (B, Q) int64; K for an element of no class, which nothing pulls.
 
         Returns:
             (B, Q, P, 2) metres towards the line; zero outside the patch.
         """
         at = self.grid.patch_from_ego(points) * 2 - 1
         read = F.grid_sample(field, at, align_corners=False).unflatten(1, (self.num_classes, 2))  # (B, K, 2, Q, P)
-        chosen = F.one_hot(labels, self.num_classes).to(read.dtype).transpose(1, 2)  # (B, K, Q)
+        chosen = F.one_hot(labels, self.num_classes + 1)[..., :-1].to(read.dtype).transpose(1, 2)  # (B, K, Q)
         return (read * chosen[:, :, None, :, None]).sum(1).movedim(1, -1)
 
     def loss(self, field: Tensor, target: TargetBatch) -> Tensor:

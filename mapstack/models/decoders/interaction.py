@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mapstack.errors import ConfigError
 
-from .layers import Tokens, feed_forward
+from .layers import Tokens, attention_mask, feed_forward
 
 __all__ = ["LEVELS", "InteractionLayer", "PointElementExchange"]
 
@@ -126,7 +126,7 @@ class InteractionLayer(nn.Module):
             position: (B, Q, P, C) of the points; an element's is their mean.
             where: what ``look`` takes for points and for elements.
             value: what ``look`` attends to.
-            blocked: (Q, Q) bool, True where elements must not see each other; None lets all.
+            blocked: (Q, Q) or (B, Q, Q) bool, True where elements must not see each other; None lets all.
             missing: (Q, P) bool, True where an element has no such point; None where all have P.
 
         Returns:
@@ -142,7 +142,9 @@ class InteractionLayer(nn.Module):
         x = x + self.feed_forward["point"](self.norms["point_feed"](x))
         if "element" in self.attention:
             rows = (self.norms["element_speak"](e) + center)[:, :, 0]
-            e = e + self.attention["element"](rows, rows, rows, attn_mask=blocked, need_weights=False)[0][:, :, None]
+            speak = self.attention["element"]
+            mask = attention_mask(blocked, 1, speak)
+            e = e + speak(rows, rows, rows, attn_mask=mask, need_weights=False)[0][:, :, None]
         e = e + self.feed_forward["element"](self.norms["element_feed"](e))
         plain = Tokens(x, e[:, :, 0])
         if self.exchange is None:
@@ -163,6 +165,7 @@ class InteractionLayer(nn.Module):
         flat = rows.flatten(1, 2)
         hidden = None if missing is None else missing.flatten()[None].expand(batch, -1)
         if blocked is not None:
-            blocked = blocked.repeat_interleave(points, 0).repeat_interleave(points, 1)
-        seen = speak(flat, flat, flat, attn_mask=blocked, key_padding_mask=hidden, need_weights=False)[0]
+            blocked = blocked.repeat_interleave(points, -2).repeat_interleave(points, -1)
+        mask = attention_mask(blocked, 1, speak)
+        seen = speak(flat, flat, flat, attn_mask=mask, key_padding_mask=hidden, need_weights=False)[0]
         return seen.unflatten(1, (queries, points))

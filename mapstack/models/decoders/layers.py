@@ -8,7 +8,7 @@ from mapstack.geometry import BEVGrid
 
 from .deformable import BEVDeformableAttention, MultiPointAttention
 
-__all__ = ["DecoupledLayer", "MultiPointLayer", "Tokens", "feed_forward", "mlp_head"]
+__all__ = ["DecoupledLayer", "MultiPointLayer", "Tokens", "attention_mask", "feed_forward", "mlp_head"]
 
 
 class Tokens(NamedTuple):
@@ -42,6 +42,19 @@ def feed_forward(embed_dims: int) -> nn.Sequential:
     )
 
 
+def attention_mask(blocked: Tensor | None, copies: int, attention: nn.MultiheadAttention) -> Tensor | None:
+    """What ``attention`` takes as its mask where every frame stands ``copies`` times in a row among its rows.
+
+    Args:
+        blocked: (T, T) bool for all frames alike, or (B, T, T).
+        copies: rows of one frame.
+        attention: whose number of heads counts.
+    """
+    if blocked is None or blocked.ndim == 2:
+        return blocked
+    return blocked[:, None].expand(-1, copies * attention.num_heads, -1, -1).flatten(0, 1)
+
+
 class DecoupledLayer(nn.Module):
     """Attention among an element's points, among elements, and to the BEV (MapTRv2, IJCV 2024, section 3.4).
 
@@ -70,7 +83,7 @@ class DecoupledLayer(nn.Module):
             position: (B, Q, P, C), added to what attends.
             reference: (B, Q, P, 2) ego metres.
             value: (B, C, rows, cols).
-            blocked: (Q, Q) bool, True where elements must not see each other; None lets all.
+            blocked: (Q, Q) or (B, Q, Q) bool, True where elements must not see each other; None lets all.
 
         Returns:
             What the next layer gets, and what the heads see: here the same.
@@ -80,7 +93,8 @@ class DecoupledLayer(nn.Module):
         rows = (self.norms[0](x) + position).flatten(0, 1)  # (B Q, P, C)
         x = x + self.within(rows, rows, rows, need_weights=False)[0].unflatten(0, (batch, queries))
         rows = (self.norms[1](x) + position).transpose(1, 2).flatten(0, 1)  # (B P, Q, C)
-        seen = self.between(rows, rows, rows, attn_mask=blocked, need_weights=False)[0]
+        mask = attention_mask(blocked, points, self.between)
+        seen = self.between(rows, rows, rows, attn_mask=mask, need_weights=False)[0]
         x = x + seen.unflatten(0, (batch, points)).transpose(1, 2)
         x = x + self.to_bev(self.norms[2](x) + position, reference, value)
         moved = Tokens(x + self.feed_forward(self.norms[3](x)), None)
@@ -112,7 +126,8 @@ class MultiPointLayer(nn.Module):
         x = tokens.points[:, :, 0]
         position = position.mean(2)  # of the element: where its points are
         rows = self.norms[0](x) + position
-        x = x + self.between(rows, rows, rows, attn_mask=blocked, need_weights=False)[0]
+        mask = attention_mask(blocked, 1, self.between)
+        x = x + self.between(rows, rows, rows, attn_mask=mask, need_weights=False)[0]
         x = x + self.to_bev(self.norms[1](x) + position, reference, value)
         x = x + self.feed_forward(self.norms[2](x))
         moved = Tokens(x[:, :, None], None)

@@ -33,8 +33,6 @@ class PolylineDecoder(nn.Module):
         loss_weights: by loss; added to what the class has.
     """
 
-    lane_graph: LaneGraphHead | None = None
-
     def __init__(
         self,
         grid: dict,
@@ -52,13 +50,14 @@ class PolylineDecoder(nn.Module):
         self.num_classes, self.num_queries, self.dims = num_classes, num_queries, dims
         self.loss_weights = DEFAULT_WEIGHTS | (loss_weights or {})
         self.matcher = TASK_UTILS.build(matcher or {"type": "PolylineMatcher"})
+        self.scale: nn.Module | None = None
+        self.lane_graph: LaneGraphHead | None = None
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """What :meth:`forward` returns, in the order in which it is exported."""
         names = ("logits", "points")
-        if getattr(self, "scale", None) is not None:
-            names += ("scales",)
+        names += () if self.scale is None else ("scales",)
         return names if self.lane_graph is None else (*names, "topology")
 
     def layer_losses(

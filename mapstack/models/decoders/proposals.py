@@ -6,6 +6,7 @@ class, whether the middle of an element falls into it (CenterNet, arXiv 1904.078
 points are; every such cell is supervised, many to one element.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,10 +87,27 @@ class BEVProposals(nn.Module):
         Returns:
             Points (B, Q, P, 2) ego metres, cell features (B, Q, C) and class index (B, Q).
         """
+        index = self._ranked(proposals).flatten(1).topk(num_queries, dim=1).indices
+        return self._gathered(proposals, index)
+
+    def select_each(self, proposals: Proposals, counts: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`select`, the ``counts[k]`` hottest peaks of class k, class after class."""
+        ranked = self._ranked(proposals)
+        cells = ranked.shape[2] * ranked.shape[3]
+        index = [
+            ranked[:, label].flatten(1).topk(count, dim=1).indices + label * cells for label, count in enumerate(counts)
+        ]
+        return self._gathered(proposals, torch.cat(index, 1))
+
+    @staticmethod
+    def _ranked(proposals: Proposals) -> Tensor:
+        """(B, K, h, w): every peak above every other cell, and those still fill up: queries are never padded."""
         heat = proposals.heat
         peak = F.max_pool2d(heat, 3, stride=1, padding=1) == heat
-        # Every peak ranks above every other cell, and those still fill up: queries are never padded.
-        index = torch.where(peak, heat, heat - BELOW_ALL_PEAKS).flatten(1).topk(num_queries, dim=1).indices
+        return torch.where(peak, heat, heat - BELOW_ALL_PEAKS)
+
+    @staticmethod
+    def _gathered(proposals: Proposals, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         cells = proposals.heat.shape[2] * proposals.heat.shape[3]
         points = proposals.points.flatten(1, 3)  # (B, K h w, P, 2)
         points = points.gather(1, index[..., None, None].expand(-1, -1, *points.shape[2:]))
@@ -119,6 +137,6 @@ class BEVProposals(nn.Module):
         where = nearest < PEAK_RADIUS_M
         frame = where.nonzero()[:, 0]
         predicted = proposals.points[where]  # (M, P, 2)
-        orders = target.points[frame, element[where]]  # (M, K, P, D)
+        orders = target.points[frame, element[where]][..., :2]  # (M, K, P, 2)
         error = (predicted[:, None] - orders).abs().sum(-1).mean(-1)  # (M, orders)
         return error.min(1).values.sum() / max(len(frame), 1)

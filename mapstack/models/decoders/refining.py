@@ -1,7 +1,7 @@
 """Element queries refined layer by layer over the BEV: the frame that MapTR, MapTRv2 and StreamMapNet fill in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mapstack.errors import ConfigError
 from mapstack.models.matching import TargetBatch, batch_targets
+from mapstack.models.temporal.stream import Past
 from mapstack.structures import MapElements
 
 from .attraction import AttractionField
@@ -18,12 +19,13 @@ from .layers import Tokens, mlp_head
 from .polyline_decoder import PolylineDecoder
 from .position import PointEmbedding
 from .proposals import BEVProposals, Proposals
-from .queries import LearnedQueries, Queries
+from .queries import JoinsQueries, LearnedQueries, Queries, hide_absent, midpoints
 from .uncertainty import LaplaceHead
 
 __all__ = ["RefiningDecoder"]
 
 STEP_M = 2.0  # what an output of 1 moves a point by
+ABSENT = -1e4  # logit of a place that holds no query
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,15 @@ class _Scene:
         value: (B, C, rows, cols).
         proposals: of the cells; None for learned queries.
         field: (B, 2 K, rows, cols) attraction; None without.
+        past: what the frames before left; None for a decoder without memory.
+        prior: prior vectors that join the queries; None without.
     """
 
     value: Tensor
     proposals: Proposals | None
     field: Tensor | None
+    past: Past | None
+    prior: JoinsQueries | None
 
 
 class RefiningDecoder(PolylineDecoder):
@@ -71,6 +77,7 @@ class RefiningDecoder(PolylineDecoder):
     """
 
     point_tokens = True  # a token a point; False: one token for an element
+    takes_priors = True
 
     def __init__(
         self,
@@ -112,7 +119,8 @@ class RefiningDecoder(PolylineDecoder):
         for head in self.classify:
             nn.init.constant_(head[-1].bias, -3.0)
         self.denoising = DenoisingQueries(self.grid, num_classes, **denoising) if denoising is not None else None
-        self.scale = LaplaceHead(embed_dims, outputs) if uncertainty else None
+        if uncertainty:
+            self.scale = LaplaceHead(embed_dims, outputs)
         self.lane_graph = (
             None if lane_graph is None else LaneGraphHead(embed_dims, num_classes=num_classes, **lane_graph)
         )
@@ -139,14 +147,14 @@ class RefiningDecoder(PolylineDecoder):
         """One layer, with the interface of :class:`DecoupledLayer`."""
         raise NotImplementedError
 
-    def _scene(self, bev: Tensor) -> _Scene:
+    def _scene(self, bev: Tensor, past: Past | None, prior: JoinsQueries | None) -> _Scene:
         proposals = None if self.proposals is None else self.proposals(bev)
         if self.field is None:
-            return _Scene(self.value(bev), proposals, None)
+            return _Scene(self.value(bev), proposals, None, past, prior)
         field = self.field(bev)
         # Detached for the layers: it learns from its own dense loss.
         seen = torch.cat([bev, field.detach() / self.field.radius_m], 1)
-        return _Scene(self.value(seen), proposals, field)
+        return _Scene(self.value(seen), proposals, field, past, prior)
 
     def _tokens(self, element: Tensor) -> Tensor:
         """(..., Q, C) elements to tokens (..., Q, P, C), or (..., Q, 1, C)."""
@@ -162,31 +170,60 @@ class RefiningDecoder(PolylineDecoder):
         points, feats, labels = self.proposals.select(scene.proposals, num_queries)
         return Queries(F.pad(points, (0, self.dims - 2)), feats + self.element_class(labels), labels)
 
-    def forward(self, bev: Tensor) -> dict[str, Tensor]:
+    def _main_queries(self, scene: _Scene) -> Queries:
+        """Those that inference has: the decoder's own, and the priors among them."""
+        own = self._queries(scene, self.num_queries)
+        if scene.prior is None:
+            return own
+        points, labels = scene.prior.points, scene.prior.labels
+        feats = scene.value if scene.proposals is None else scene.proposals.feats
+        at = self.grid.patch_from_ego(midpoints(points)[:, :, None]) * 2 - 1
+        context = F.grid_sample(feats, at, align_corners=False)[..., 0].transpose(1, 2)
+        if own.labels is not None:  # then a prior begins as noised truth does in training
+            named = (labels < self.num_classes)[..., None]
+            context = context + named * self.element_class(labels.clamp(max=self.num_classes - 1))
+        return scene.prior.join(own, context)
+
+    def forward(self, bev: Tensor, prior: JoinsQueries | None = None) -> dict[str, Tensor]:
         """Decode (B, C, rows, cols); see :class:`PolylineDecoder` for what comes back."""
-        scene = self._scene(bev)
-        outputs = self._decode(scene, self._queries(scene, self.num_queries), None)
-        return self._finish(outputs[-1])
+        return self._finish(self._last_layer(bev, None, prior))
+
+    def _last_layer(self, bev: Tensor, past: Past | None, prior: JoinsQueries | None) -> dict[str, Tensor]:
+        scene = self._scene(bev, past, prior)
+        return self._decode(scene, self._main_queries(scene), None)[-1]
+
+    def between_layers(
+        self, scene: _Scene, layer: int, queries: Queries, tokens: Tokens, output: dict[str, Tensor]
+    ) -> tuple[Queries, Tokens]:
+        """What the next layer begins with; a decoder with memory puts it among the queries here."""
+        return queries, tokens
 
     def _decode(self, scene: _Scene, queries: Queries, blocked: Tensor | None) -> list[dict[str, Tensor]]:
         """Run the layers; of each its ``logits``, ``points``, and the ``tokens`` and ``elements`` that heads read."""
         tokens = Tokens(self._tokens(queries.element), queries.element)
-        points, labels, outputs = queries.points, queries.labels, []
+        if queries.point_feats is not None:
+            feats = queries.point_feats if self.point_tokens else queries.point_feats.mean(2, keepdim=True)
+            tokens = tokens._replace(points=tokens.points + feats)
+        blocked, outputs, present = hide_absent(blocked, queries.present), [], queries.present
         for i, layer in enumerate(self.layers):
             # A learned start has no loss of its own, so the first layer's reaches it.
-            reference = points if i == 0 and labels is None else points.detach()
+            reference = queries.points if i == 0 and queries.labels is None else queries.points.detach()
             ground = reference[..., :2]
             position, moved = self.position(ground), reference
             if scene.field is not None:
-                pull = self.field.pull(scene.field.detach(), ground, labels)
+                pull = self.field.pull(scene.field.detach(), ground, queries.labels)
                 position = position + self.see_pull(pull)
                 moved = reference + F.pad(self.gate[i].sigmoid() * pull, (0, self.dims - 2))
             tokens, shown = layer(tokens, position, ground, scene.value, blocked)
             points = moved + self.refine[i](shown.points).reshape(moved.shape) * STEP_M
             summary = shown.summary()
-            outputs.append(
-                {"logits": self.classify[i](summary), "points": points, "tokens": shown.points, "elements": summary}
-            )
+            logits = self.classify[i](summary)
+            told = points
+            if present is not None:
+                logits = torch.where(present[..., None], logits, logits.new_tensor(ABSENT))
+                told = torch.where(present[..., None, None], points, torch.zeros_like(points))
+            outputs.append({"logits": logits, "points": told, "tokens": shown.points, "elements": summary})
+            queries, tokens = self.between_layers(scene, i, replace(queries, points=points), tokens, outputs[-1])
         return outputs
 
     def _finish(self, output: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -198,12 +235,18 @@ class RefiningDecoder(PolylineDecoder):
             done["topology"] = self.lane_graph(output["elements"], done["points"])
         return done
 
-    def loss(self, bev: Tensor, truth: list[MapElements]) -> dict[str, Tensor]:
+    def loss(self, bev: Tensor, truth: list[MapElements], prior: JoinsQueries | None = None) -> dict[str, Tensor]:
         """Losses of (B, C, rows, cols) against B frames of truth; frames without an element train too."""
+        return self._train(bev, truth, None, prior)[0]
+
+    def _train(
+        self, bev: Tensor, truth: list[MapElements], past: Past | None, prior: JoinsQueries | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The losses, and what the last layer says of the queries that inference has too."""
         target = batch_targets(truth, bev.device, self.dims)
-        scene = self._scene(bev)
+        scene = self._scene(bev, past, prior)
         losses = self._dense_losses(scene, target)
-        parts = [self._queries(scene, self.num_queries)]
+        parts = [self._main_queries(scene)]
         if self.one_to_many is not None:
             parts.append(self._queries(scene, self.one_to_many["num_queries"], first=self.num_queries))
         noised = self._noised(scene, target)
@@ -215,10 +258,10 @@ class RefiningDecoder(PolylineDecoder):
             split = {key: value.split(sizes, 1) for key, value in output.items()}
             groups = [{key: value[part] for key, value in split.items()} for part in range(len(sizes))]
             own = self._finish(groups[0]) if i == len(outputs) - 1 else groups[0]
-            match = self.matcher(own["logits"], own["points"], target)
+            match = self.matcher(own["logits"], own["points"], target, present=parts[0].present)
             losses |= self.layer_losses(own, target, match, target.num_elements, f"_{i}")
             losses |= self._extra_losses(groups[1:], target, noised, i)
-        return losses
+        return losses, groups[0]
 
     def _dense_losses(self, scene: _Scene, target: TargetBatch) -> dict[str, Tensor]:
         losses = {} if scene.proposals is None else self.proposals.loss(scene.proposals, target)

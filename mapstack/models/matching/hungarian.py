@@ -108,10 +108,13 @@ class PolylineMatcher(nn.Module):
         self.class_weight, self.point_weight, self.alpha, self.gamma = class_weight, point_weight, alpha, gamma
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, points: Tensor, target: TargetBatch, repeats: int = 1) -> Assignment:
+    def forward(
+        self, logits: Tensor, points: Tensor, target: TargetBatch, repeats: int = 1, present: Tensor | None = None
+    ) -> Assignment:
         """Match (B, Q, C) logits and (B, Q, P, D) ego points to the truth; an empty frame matches nothing.
 
-        ``repeats`` above 1 gives each element that many queries (the one-to-many branch of H-DETR and MapTRv2).
+        ``repeats`` above 1 gives each element that many queries (the one-to-many branch of H-DETR and MapTRv2);
+        ``present`` (B, Q) bool leaves out places that hold no query.
         """
         if target.valid.shape[1] == 0:
             empty = torch.zeros(0, dtype=torch.long, device=logits.device)
@@ -119,5 +122,7 @@ class PolylineMatcher(nn.Module):
         distance, order = order_costs(points, target)
         kind = class_cost(logits, target.labels, self.alpha, self.gamma)
         cost = self.point_weight * distance + self.class_weight * kind
+        if present is not None:
+            cost = cost.masked_fill(~present[..., None], FORBIDDEN)
         frame, query, element = assign(cost, target.valid, repeats)
         return Assignment(frame, query, element, order[frame, query, element])

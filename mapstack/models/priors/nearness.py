@@ -11,6 +11,7 @@ __all__ = ["Nearness", "coarse_centers", "nearness"]
 
 SHARPNESS_PER_M = 4.0  # segments that lie this much less far than another count e times as much
 SHORTEST_M2 = 1e-6
+MAX_SEGMENTS = 10  # of a polyline that are looked at: the cost is cells times vectors times segments
 
 
 class Nearness(NamedTuple):
@@ -33,9 +34,12 @@ def nearness(places: Tensor, points: Tensor) -> Nearness:
 
     Args:
         places: (M, 2) metres.
-        points: (B, N, P, 2) metres, P >= 2; a segment may have no length.
+        points: (B, N, P, 2) metres, P >= 2; a segment may have no length. Of more than 11 points so many are taken,
+            the ends among them.
     """
     with torch.no_grad():
+        segments = min(points.shape[2] - 1, MAX_SEGMENTS)
+        points = points[:, :, [round(i * (points.shape[2] - 1) / segments) for i in range(segments + 1)]]
         x, y = places[:, 0, None, None], places[:, 1, None, None]  # (M, 1, 1)
         start, edge = points[:, None, :, :-1], points.diff(dim=2)[:, None]  # (B, 1, N, P - 1, 2)
         from_x, from_y = x - start[..., 0], y - start[..., 1]  # (B, M, N, P - 1)

@@ -69,28 +69,24 @@ class PriorQueries:
         feats = resampled(self.point_feats, num_points)
         labels = None if own.labels is None else self.labels
         if self.operator == "concatenate":
-            prior = Queries(points, context + self.element, labels, self.valid, feats)
-            return Queries.join([own, prior])
+            return Queries.join([own, Queries(points, context + self.element, labels, self.valid, feats)])
         first = own.points.shape[1] - self.points.shape[1]
         if first < 0:
             raise ConfigError(
                 f"{self.points.shape[1]} priors cannot {self.operator} {own.points.shape[1]} queries; lower max_queries"
             )
-        last = replace(own, **{name: value[:, first:] for name, value in own.tensors().items()})
-        adds = self.operator == "add"
-        element = last.element + self.element if adds else context + self.element
+        kept, last = own.split(first)
+        element = last.element if self.operator == "add" else context
         if self.reference == "own":
             points, labels = last.points, last.labels
         there = self.valid[..., None]
         changed = Queries(
             points=torch.where(there[..., None], points, last.points),
-            element=torch.where(there, element, last.element),
+            element=torch.where(there, element + self.element, last.element),
             labels=None if labels is None else torch.where(self.valid, labels, last.labels),
             point_feats=torch.where(there[..., None], feats, torch.zeros_like(feats)),
         )
-        return Queries.join(
-            [replace(own, **{name: value[:, :first] for name, value in own.tensors().items()}), changed]
-        )
+        return Queries.join([kept, changed])
 
 
 class HPQuery(nn.Module):
