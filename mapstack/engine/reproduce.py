@@ -41,21 +41,43 @@ def make_run(run: Run, root: Path) -> dict:
         curve = []
     else:
         out = folder / "scored/metrics.json"
-        options = [f"{key}={value}" for key, value in run.options.items()]
-        changes = ["--cfg-options", *options] if options else []
-        work_dir = folder / "train"
-        train = ["tools/train.py", run.config, "--work-dir", str(work_dir), "--seed", str(run.seed), "--resume"]
-        _tool([*train, *changes])
-        checkpoint = latest_checkpoint(work_dir)
-        _tool(["tools/test.py", run.config, str(checkpoint), "--out", str(out.parent), *changes])
-        curve = read_curve(work_dir)
+        curve = _train_and_score(run, root, out.parent)
     metrics = {key: value for key, value in json.loads(out.read_text()).items() if isinstance(value, int | float)}
     if curve:
         metrics["train/minutes"] = curve[-1]["train/minutes"]
     about = {"config": run.config, "options": dict(run.options), "seed": run.seed, "command": run.command}
+    if run.test_options:
+        about["test_options"] = dict(run.test_options)
     result = {**about, **made_by, "metrics": metrics, "curve": curve}
     write_json(result, folder / "result.json")
     return result
+
+
+def _train_and_score(run: Run, root: Path, out_dir: Path) -> list[dict]:
+    """Score what :attr:`Run.training` has trained, or is to train now, and return its curve."""
+    work_dir = root / run.training.key / "train"
+    if run.training == run:
+        train = ["tools/train.py", run.config, "--work-dir", str(work_dir), "--seed", str(run.seed)]
+        # Only a run that saved something is resumed: one that starts from weights must load them first.
+        resume = ["--resume"] if latest_checkpoint(work_dir) else []
+        _tool([*train, *resume, *_changes(run.options)])
+        curve = read_curve(work_dir)
+    else:
+        curve = make_run(run.training, root)["curve"]
+    score = ["tools/test.py", run.config, str(latest_checkpoint(work_dir)), "--out", str(out_dir)]
+    _tool([*score, *_changes({**run.options, **run.test_options})])
+    return curve
+
+
+def _changes(options: Mapping[str, object]) -> list[str]:
+    """Options as the tools' command line takes them."""
+    given = [f"{key}={_written(value)}" for key, value in options.items()]
+    return ["--cfg-options", *given] if given else []
+
+
+def _written(value: object) -> str:
+    """A value in MMEngine's way: lists without quotes and spaces."""
+    return f"[{','.join(map(_written, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
 def make_table(table: Table, root: Path, docs: Path) -> Path:

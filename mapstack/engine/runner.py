@@ -68,13 +68,14 @@ class MapRunner(Runner):
         return super().build_param_scheduler(scheduler)
 
     def load_or_resume(self) -> None:
-        """Resume from ``load_from``, or from the newest checkpoint in the work directory; or load weights only."""
+        """Resume from the newest checkpoint in the work directory, else from ``load_from``; or load weights only."""
         if self._has_loaded:
             return
         if not self.resuming:
             super().load_or_resume()
             return
-        path = self._load_from or latest_checkpoint(self.work_dir)
+        # What a run saved itself comes first: ``load_from`` is where it began.
+        path = latest_checkpoint(self.work_dir) or self._load_from
         if path is None:
             self.logger.info(f"Nothing to resume in {self.work_dir}; training starts from the beginning.")
             return

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -26,19 +26,28 @@ class Run:
         options: changes to it, by dotted key.
         seed: of the training.
         command: a tool that writes its metrics to ``{out}``, instead of a training.
+        test_options: changes to the config for scoring alone, by dotted key: a training is shared by runs that differ
+            only in these.
     """
 
     config: str
     options: Mapping[str, object]
     seed: int
     command: str | None = None
+    test_options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Folder name: readable, and different where anything differs."""
-        what = json.dumps([self.config, dict(self.options), self.seed, self.command], sort_keys=True)
+        tested = [dict(self.test_options)] if self.test_options else []
+        what = json.dumps([self.config, dict(self.options), self.seed, self.command, *tested], sort_keys=True)
         stem = Path(self.config).stem if self.config else "command"
         return f"{stem}-seed{self.seed}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+    @property
+    def training(self) -> "Run":
+        """The run that trains what this one scores; itself where it has no options of its own for scoring."""
+        return replace(self, test_options={})
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Row:
         options: changes to it, by dotted key.
         curve: True shows every validation of the run instead of the final score.
         command: see :class:`Run`.
+        test_options: see :class:`Run`.
     """
 
     name: str
@@ -58,10 +68,11 @@ class Row:
     options: Mapping[str, object] = field(default_factory=dict)
     curve: bool = False
     command: str | None = None
+    test_options: Mapping[str, object] = field(default_factory=dict)
 
     def run(self, seed: int) -> Run:
         """The row's run with one seed."""
-        return Run(self.config, self.options, seed, self.command)
+        return Run(self.config, self.options, seed, self.command, self.test_options)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Tables are made from nothing, go on after a kill, share runs, and stand in RESULTS.md as they were made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from mapstack.engine import reproduce
+from mapstack.engine import load_checkpoint_file, load_config, reproduce, save_weights
 from mapstack.engine.reproduce import make_run, make_table, render
 from mapstack.engine.tables import Row, Run, Table, load_tables, read_curve, table_result
 from mapstack.errors import ConfigError, MapstackError
@@ -81,6 +83,37 @@ def test_tables_share_runs_and_make_none_twice(tmp_path: Path, tools: Tools) -> 
     assert (docs / "RESULTS.md").read_text().count("<!-- table:") == 2
 
 
+def test_a_training_is_shared_by_rows_that_score_it_otherwise(tmp_path: Path, tools: Tools) -> None:
+    runs, docs = tmp_path / "runs", tmp_path / "docs"
+    table = toy_table(tmp_path, seeds=(0,))
+    (plain,) = table.rows
+    fewer = replace(plain, name="fewer frames", test_options={"test_dataloader.dataset.size": 5})
+    path = make_table(replace(table, rows=[fewer, plain]), runs, docs)
+    assert tools.names == ["train.py", "test.py", "test.py"]
+    first, second = (row["metrics"] for row in json.loads(path.read_text())["rows"])
+    assert first["toy/mAP"] > second["toy/mAP"], "the metric falls with every frame more"
+    assert first["train/minutes"] == second["train/minutes"] > 0
+    kept = json.loads((runs / fewer.run(0).key / "result.json").read_text())
+    assert kept["test_options"] == {"test_dataloader.dataset.size": 5}
+
+
+def test_a_run_that_may_be_resumed_can_begin_with_weights(tmp_path: Path, tools: Tools) -> None:
+    """As fine-tuning rows do: the first start loads them, a later one goes on from its own checkpoint."""
+    config = str(write_config(tmp_path))
+    run_tool("train.py", config, "--work-dir", tmp_path / "first", "--cfg-options", "train_cfg.max_iters=4")
+    save_weights(load_checkpoint_file(tmp_path / "first/iter_4.pth"), tmp_path / "start.safetensors")
+    options = {"load_from": str(tmp_path / "start.safetensors"), "optim_wrapper.optimizer.lr": 0.0}
+    options |= {"optim_wrapper.optimizer.weight_decay": 0.0, "train_cfg.max_iters": 8}
+    run = Run(config, options, 0)
+    tools.kill = "iter:6"
+    with pytest.raises(MapstackError):
+        make_run(run, tmp_path / "runs")
+    make_run(run, tmp_path / "runs")
+    trained = load_checkpoint_file(tmp_path / "runs" / run.key / "train/iter_8.pth")["state_dict"]
+    start = load_checkpoint_file(tmp_path / "start.safetensors")["state_dict"]
+    torch.testing.assert_close(trained["net.0.weight"], start["net.0.weight"], rtol=1e-5, atol=1e-7)
+
+
 def test_a_row_can_be_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         reproduce, "_tool", lambda command: Path(command[-1]).write_text(json.dumps({"ms": 1.5, "device": "x"}))
@@ -132,7 +165,9 @@ def test_results_page_keeps_what_stands_around_a_table(tmp_path: Path) -> None:
 def test_runs_differ_when_anything_differs() -> None:
     base = Run("a.py", {"x": 1}, 0)
     others = [Run("b.py", {"x": 1}, 0), Run("a.py", {"x": 2}, 0), Run("a.py", {"x": 1}, 1), Run("a.py", {}, 0)]
-    assert len({run.key for run in [base, *others]}) == 5
+    others.append(Run("a.py", {"x": 1}, 0, test_options={"x": 3}))
+    assert len({run.key for run in [base, *others]}) == 6
+    assert others[-1].training == base
     assert Run("a.py", {"x": 1}, 0).key == base.key
 
 
@@ -160,6 +195,13 @@ def test_the_promised_tables_are_there() -> None:
 def test_recipes_name_configs_that_exist(table: Table) -> None:
     missing = {row.config for row in table.rows if row.config and not (ROOT / row.config).is_file()}
     assert not missing
+
+
+@pytest.mark.parametrize("table", RECIPES.values(), ids=RECIPES)
+def test_recipes_change_what_their_configs_have(table: Table) -> None:
+    for row in table.rows:
+        if row.config:
+            load_config(ROOT / row.config, {**row.options, **row.test_options})
 
 
 def test_list_names_every_table() -> None:

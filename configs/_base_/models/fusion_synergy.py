@@ -1,0 +1,7 @@
+"""SuperMapNet's fusion for two CPU cores: attention between the sensors, then alignment; None leaves either out."""
+
+synergy_fusion = dict(
+    type="SynergyFusion",
+    synergy=dict(embed_dims=32, num_heads=4, window=10, halo=5),
+    alignment=dict(channels=32, correlation_radius=2, rigid=True),
+)

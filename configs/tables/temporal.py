@@ -1,0 +1,20 @@
+"""What the frames before add."""
+
+_base_ = ["./_base_/town.py", "./_base_/finetune.py"]
+
+title = (
+    "One frame alone against a recurrent BEV map, fine-tuned alike from the same weights on as many frames, scored over "
+    "the held-out drives in order."
+)
+seeds = [0]
+clips = {**_base_.finetune, "train_cfg.max_iters": 134, "train_cfg.val_interval": 134}  # of 6 frames
+rows = [
+    dict(name="cameras, single frame", config=_base_.camera, options=_base_.finetune),
+    dict(name="cameras, streaming BEV", config="configs/town/maptr-stream_lss_60x30_town.py", options=clips),
+    dict(name="cameras + lidar, single frame", config=_base_.fused, options=_base_.finetune),
+    dict(
+        name="cameras + lidar, streaming BEV",
+        config="configs/town/maptr-stream_lss-pillars_60x30_town.py",
+        options=clips,
+    ),
+]
