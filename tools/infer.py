@@ -16,7 +16,7 @@ from mapstack.datasets.index import write_index
 from mapstack.datasets.sources.detect import read_unlabelled
 from mapstack.datasets.transforms import LoadLidar
 from mapstack.engine import load_config
-from mapstack.engine.inference import build_dataset, build_trained_model, predict
+from mapstack.engine.inference import build_dataset, build_trained_model, predict_in_order
 from mapstack.errors import MapstackError
 from mapstack.evaluation import write_submission
 from mapstack.export.geojson import prediction_geojson
@@ -54,9 +54,9 @@ def main() -> None:
     (args.out / "geojson").mkdir(parents=True, exist_ok=True)
 
     def entries() -> Iterator[tuple[str, dict]]:
-        for place in tqdm(range(len(dataset)), desc="frames", unit="frame"):
+        samples = predict_in_order(model, map(dataset.__getitem__, range(len(dataset))))
+        for place, sample in zip(tqdm(range(len(dataset)), desc="frames", unit="frame"), samples, strict=True):
             row = dataset.get_data_info(place)
-            (sample,) = predict(model, [dataset[place]])
             found = DrawnMap.from_elements(sample.pred, classes)
             drawn, token = found.above(args.min_score), row["token"]
             content = prediction_geojson(

@@ -1,7 +1,7 @@
 """A trained model on frames that need no truth: what the tools infer and export share."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -10,11 +10,12 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from torch import nn
 
 from mapstack.engine.checkpoints import load_weights
+from mapstack.engine.streaming import predict_next
 from mapstack.errors import ConfigError
 from mapstack.registry import DATASETS, MODELS
 from mapstack.structures import MapDataSample
 
-__all__ = ["build_dataset", "build_trained_model", "predict"]
+__all__ = ["build_dataset", "build_trained_model", "predict_in_order"]
 
 
 def build_trained_model(cfg: Config, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
@@ -55,7 +56,13 @@ def build_dataset(
     return DATASETS.build(section)
 
 
-def predict(model: nn.Module, frames: Sequence[dict]) -> list[MapDataSample]:
-    """Run packed frames as one batch; every sample comes back with ``pred``, best score first."""
-    with torch.no_grad():
-        return model.test_step(pseudo_collate(list(frames)))
+def predict_in_order(model: nn.Module, frames: Iterable[dict]) -> Iterator[MapDataSample]:
+    """Run packed frames one after the other; every sample comes back with ``pred``, best score first.
+
+    A model that streams remembers the frames of a drive that came before, so they must come in order.
+    """
+    state = None
+    for frame in frames:
+        with torch.no_grad():
+            (sample,), state = predict_next(model, pseudo_collate([frame]), state)
+        yield sample

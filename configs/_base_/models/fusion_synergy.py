@@ -2,6 +2,6 @@
 
 synergy_fusion = dict(
     type="SynergyFusion",
-    synergy=dict(embed_dims=32, num_heads=4, window=10, halo=5),
+    synergy=dict(embed_dims=32, num_heads=2, window=5, halo=3),
     alignment=dict(channels=32, correlation_radius=2, rigid=True),
 )
