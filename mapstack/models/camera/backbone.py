@@ -41,6 +41,7 @@ class TimmBackbone(nn.Module):
         self.body = timm.create_model(
             name, pretrained=False, features_only=True, out_indices=tuple(out_indices), **(kwargs or {})
         )
+        _cut_off(self.body)
         self.out_channels: list[int] = self.body.feature_info.channels()
         self.out_strides: list[int] = self.body.feature_info.reduction()
         self.channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"  # what Swin returns
@@ -66,6 +67,13 @@ class TimmBackbone(nn.Module):
         """Map (N, 3, H, W) to one feature map per stage of ``out_indices``, shallow first."""
         maps = self.body(images)
         return [level.permute(0, 3, 1, 2) for level in maps] if self.channels_last else list(maps)
+
+
+def _cut_off(body: nn.Module) -> None:
+    """Drop stages that nothing is read from: timm leaves them in its EfficientNets, run and without a gradient."""
+    last = body.feature_info.get_dicts()[-1]["module"]
+    if last.startswith("blocks.") and isinstance(body.blocks, nn.Sequential):
+        body.blocks = body.blocks[: int(last.split(".")[1]) + 1]
 
 
 def _top(modules: dict[str, nn.Module]) -> list[str]:

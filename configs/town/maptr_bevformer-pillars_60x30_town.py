@@ -1,0 +1,5 @@
+"""Cameras by BEVFormer's queries, and LiDAR, on the synthetic town, 60 m x 30 m."""
+
+_base_ = ["./maptr_lss-pillars_60x30_town.py", "../_base_/models/camera_bevformer.py"]
+
+model = dict(camera=dict(_delete_=True, **_base_.bevformer))
