@@ -39,13 +39,16 @@ class PointElementExchange(nn.Module):
         else:
             self.to_point = nn.MultiheadAttention(embed_dims, num_heads, batch_first=True)
 
-    def forward(self, tokens: Tokens, position: Tensor, missing: Tensor | None) -> Tokens:
+    def forward(
+        self, tokens: Tokens, position: Tensor, missing: Tensor | None, blocked: Tensor | None = None
+    ) -> Tokens:
         """Exchange.
 
         Args:
             tokens: both kinds.
             position: (B, Q, P, C) of the points.
             missing: (Q, P) bool, True where an element has no such point; None where all have P.
+            blocked: (Q, Q) or (B, Q, Q) bool, True where elements must not see each other; None lets all.
         """
         batch, queries, points, _ = tokens.points.shape
         keys = self.norms[0](tokens.points) + position
@@ -60,8 +63,15 @@ class PointElementExchange(nn.Module):
         else:
             hidden = None if missing is None else missing.flatten()[None].expand(batch, -1)
             rows = keys.flatten(1, 2)  # (B, Q P, C)
-            seen = self.to_element(elements, rows, rows, key_padding_mask=hidden, need_weights=False)[0]
-            given = self.to_point(rows, elements, elements, need_weights=False)[0].unflatten(1, (queries, points))
+            masks = [
+                None if blocked is None else attention_mask(blocked.repeat_interleave(points, axis), 1, self.to_element)
+                for axis in (-1, -2)
+            ]
+            seen = self.to_element(
+                elements, rows, rows, attn_mask=masks[0], key_padding_mask=hidden, need_weights=False
+            )[0]
+            given = self.to_point(rows, elements, elements, attn_mask=masks[1], need_weights=False)[0]
+            given = given.unflatten(1, (queries, points))
         return Tokens(tokens.points + given, tokens.elements + seen)
 
 
@@ -149,7 +159,7 @@ class InteractionLayer(nn.Module):
         plain = Tokens(x, e[:, :, 0])
         if self.exchange is None:
             return plain, plain
-        exchanged = self.exchange(plain, position, missing)
+        exchanged = self.exchange(plain, position, missing, blocked)
         return (exchanged if self.feed_back else plain), exchanged
 
     def _among_points(self, rows: Tensor, missing: Tensor | None, blocked: Tensor | None) -> Tensor:
