@@ -141,8 +141,10 @@ def _true(fields: Mapping) -> Entry:
 
 
 def _extras(fields: Mapping) -> Entry:
-    keys = ("track_ids", "topology", "scales")
-    return {key: _array(fields[key]) for key in keys if fields.get(key) is not None}
+    kept = {key: _array(fields[key]) for key in ("track_ids", "topology", "scales") if fields.get(key) is not None}
+    if "scales" in kept:
+        kept["scales"] = np.round(kept["scales"].astype(np.float64), POINT_DECIMALS)
+    return kept
 
 
 def _agreed(results: list[dict], key: str) -> object:
