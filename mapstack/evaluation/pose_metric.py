@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
-from mapstack.errors import DataError
+from mapstack.errors import ConfigError, DataError
 from mapstack.geometry.pose_graph import GraphNoise, fuse_with_odometry
 from mapstack.registry import METRICS
 
@@ -46,7 +46,10 @@ class PoseMetric(BaseMetric):
         super().__init__(collect_device, prefix, collect_dir)
         options = dict(pose_graph or {})
         self.window, self.keep = options.pop("window", 7), options.pop("keep", "middle")
-        self.noise = GraphNoise(**options) if pose_graph is not None else None
+        try:
+            self.noise = GraphNoise(**options) if pose_graph is not None else None
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"PoseMetric.pose_graph: {error}") from error
         self.out_dir = out_dir
 
     def process(self, data_batch: object, data_samples: Sequence[Mapping]) -> None:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mapstack.errors import DataError
+from mapstack.errors import ConfigError, DataError
 from mapstack.evaluation import PoseMetric
 from mapstack.evaluation.pose_error import pose_errors
 from mapstack.geometry.se3 import make_transform, rotation_z
@@ -94,6 +94,9 @@ def test_drives_are_fused_apart() -> None:
 
 
 def test_missing_pieces_are_named() -> None:
+    for wrong in ({"absolut_m": 1.0}, {**GRAPH, "relative_m": 0.0}):
+        with pytest.raises(ConfigError, match=r"PoseMetric\.pose_graph"):
+            PoseMetric(pose_graph=wrong)
     with pytest.raises(DataError, match="frame a0 has no odometry"):
         score(samples(odometry=False), pose_graph=GRAPH)
     entries = samples()

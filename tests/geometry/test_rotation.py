@@ -168,6 +168,24 @@ def test_no_choice_of_sign_saves_the_quaternion() -> None:
     torch.testing.assert_close(path[-1], -path[0], atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("name", rot.PLANAR_REPRESENTATIONS)
+def test_the_plane_has_its_own(name: str) -> None:
+    representation = rot.PLANAR_REPRESENTATIONS[name]
+    yaw = torch.linspace(-3, 3, 13, dtype=torch.float64)
+    matrices = turns_about_z(yaw)[:, :2, :2]
+    torch.testing.assert_close(representation.to_matrix(representation.from_matrix(matrices)), matrices)
+    torch.testing.assert_close(geodesic_distance(torch.eye(2, dtype=torch.float64), matrices), yaw.abs())
+    around = torch.tensor([math.pi - 1e-4, math.pi + 1e-4], dtype=torch.float64)
+    jump = representation.from_matrix(turns_about_z(around)[:, :2, :2])
+    assert ((jump[1] - jump[0]).norm() < 1e-3) == representation.is_continuous
+    numbers = torch.randn(5, representation.dims, dtype=torch.float64)
+    assert gradcheck(representation.to_matrix, (numbers.requires_grad_(),))
+
+
+def turns_about_z(yaw: Tensor) -> Tensor:
+    return torch.from_numpy(Rotation.from_euler("z", yaw.numpy()).as_matrix())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_single_precision_is_enough(name: str) -> None:
     matrices = torch.cat([turns(0.0), turns(1e-5), turns(math.pi), random_matrices(50)])
