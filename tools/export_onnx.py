@@ -10,14 +10,12 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 from tqdm import tqdm
 
-from mapstack import __version__
 from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset, build_trained_model
 from mapstack.errors import DataError, MapstackError
+from mapstack.export.describe import POOLS, plan_export
 from mapstack.export.exporter import export_onnx
-from mapstack.export.metadata import ModelMetadata, text_hash
 from mapstack.export.parity import POINT_TOLERANCE_M, SCORE_TOLERANCE, check_parity
-from mapstack.geometry import BEVGrid
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--index", type=Path, help="index of the frames to check on, instead of the config's test data")
     parser.add_argument("--data-root", help="folder of the index's files, where it is not the one the index names")
     parser.add_argument("--frames", type=int, default=8, help="frames compared with PyTorch (default 8)")
+    parser.add_argument("--pool", choices=POOLS, default="graph", help="BEV pool: see docs/DEPLOY.md (default graph)")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser.parse_args()
 
@@ -40,31 +39,21 @@ def main() -> None:
         raise DataError(f"{dataset.ann_file} has no frame to check the export on")
     model = build_trained_model(cfg, args.checkpoint)
 
-    def tensors(places: list[int]) -> Mapping[str, Tensor]:
-        batch = model.data_preprocessor(pseudo_collate([dataset[place] for place in places]))
-        return model.export_inputs(batch["inputs"])
+    def batch(places: list[int]) -> dict:
+        return model.data_preprocessor(pseudo_collate([dataset[place] for place in places]))
 
-    example = tensors([0, len(dataset) - 1])
-    images = example.get("images")
-    metadata = ModelMetadata(
-        classes=tuple(cfg.classes),
-        grid=BEVGrid(**cfg.grid),
-        divider_rule=cfg.divider_rule,
-        image_size=None if images is None else tuple(images.shape[-2:]),
-        num_cameras=0 if images is None else images.shape[1],
-        mean=tuple(model.data_preprocessor.mean.flatten().tolist()),
-        std=tuple(model.data_preprocessor.std.flatten().tolist()),
-        config_hash=text_hash(cfg.pretty_text),
-        version=__version__,
-    )
+    first = batch([0, len(dataset) - 1])  # of two: sizes of one would be taken for constants
+    names = first["data_samples"][0].get("camera_names", ())
+    plan = plan_export(model, first["inputs"], cfg, names, args.pool)
+    example = plan.tensors(first["inputs"])
     print(f"exporting {type(model).__name__}, inputs {', '.join(example)} ...", flush=True)
-    export_onnx(model, example, args.out, metadata)
+    export_onnx(model, example, args.out, plan.metadata)
     step = max(len(dataset) // args.frames, 1)
     places = list(range(0, len(dataset), step))[: args.frames]
 
     def batches() -> Iterator[Mapping[str, Tensor]]:
         yield example  # the only batch of more than one frame
-        yield from (tensors([place]) for place in tqdm(places, desc="checking", unit="frame"))
+        yield from (plan.tensors(batch([place])["inputs"]) for place in tqdm(places, desc="checking", unit="frame"))
 
     parity = check_parity(model, args.out, batches())
     print(

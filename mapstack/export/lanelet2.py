@@ -1,6 +1,6 @@
 """One frame's predictions as a Lanelet2 file, with the standard library alone.
 
-A whole drive's map is the business of :func:`mapstack.maps.lanelet2_writer.write_lanelet2`; this is what a vehicle can do without
+A whole drive's map is the business of :mod:`mapstack.maps.lanelet2_writer`; this is what a vehicle can do without
 PyTorch, shapely or pyproj.
 """
 

@@ -17,6 +17,7 @@ __all__ = ["POOL_AXES", "PoolTableCache", "frustum_cells", "pool_tables", "segme
 
 PREFIX = "pool_"  # as in mapstack.ops.bev_pool.tables, which imports PyTorch
 WIDTHS = (4, 8)  # of the first levels' tables; the last level is as wide as the fullest cell needs
+LEAST = 2  # length of a dynamic axis: an example of 1 would be taken for a constant at export
 POOL_AXES: dict[str, dict[int, str]] = {
     "pool_mask": {0: "batch", 3: "num_groups"},
     "pool_level0": {0: "level0_rows"},
@@ -83,12 +84,12 @@ def segment_tables(segments: NDArray, num_segments: int) -> tuple[list[NDArray],
     tables, done = [], 0
     for width in (*WIDTHS, None):
         counts = np.bincount(ids, minlength=num_segments)
-        width = width or max(int(counts.max(initial=1)), 1)
+        width = width or max(int(counts.max(initial=0)), LEAST)
         chunks = -(-counts // width)  # results a segment has on this level
         first = np.cumsum(chunks) - chunks
         rank = np.arange(len(ids)) - (np.cumsum(counts) - counts)[ids]
         place = first[ids] + rank // width
-        table = np.zeros((max(int(chunks.sum()), 1), width), np.int32)
+        table = np.zeros((max(int(chunks.sum()), LEAST), width), np.int32)
         table[place, rank % width] = entries
         tables.append(table)
         whole = chunks == 1
@@ -121,7 +122,7 @@ def _groups(columns: NDArray) -> tuple[list[NDArray], list[NDArray]]:
     """
     left = columns >= 0
     masks, cells = [], []
-    while left.any() or not masks:
+    while left.any() or len(masks) < LEAST:
         first = np.take_along_axis(columns, left.argmax(-1)[..., None], -1)
         masks.append(left & (columns == first))
         cells.append(np.where(left.any(-1), first[..., 0], -1))

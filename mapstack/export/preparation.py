@@ -155,7 +155,7 @@ def gather_points(
         if number and _sweep_fault(sweep):
             continue
         ego_from_sweep = sweep.ego_from_lidar
-        if number:
+        if number and not np.array_equal(sweep.world_from_ego, frame.world_from_ego):
             ego_from_sweep = ego_from_world @ sweep.world_from_ego @ sweep.ego_from_lidar
         lag_s = (frame.timestamp_ns - sweep.timestamp_ns) * NS_TO_S if number else 0.0
         clouds.append(_move(replace(sweep, ego_from_lidar=shift @ ego_from_sweep), lag_s, preparation))

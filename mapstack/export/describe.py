@@ -1,0 +1,123 @@
+"""From a trained model, its pipeline and a batch to what an export needs: example inputs and metadata."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine import Config
+from torch import Tensor, nn
+
+from mapstack import __version__
+from mapstack.errors import ExportError
+from mapstack.geometry import BEVGrid
+
+from .metadata import LidarPreparation, ModelMetadata, PoolGeometry, text_hash
+from .pool_tables import PoolTableCache
+
+__all__ = ["POOLS", "ExportPlan", "describe_pipeline", "plan_export"]
+
+POOLS = ("graph", "tables")
+# Steps of a test pipeline that the runtime repeats, and those that do not change what the model sees; priors and the
+# pose they are placed by are the caller's.
+REPEATED = ("LoadImages", "ResizeCropImages", "LoadLidar", "SetOrigin")
+WITHOUT_EFFECT = ("VectorizeMap", "DrawMap", "LidarDepth", "PackMapInputs", "LoadPriors", "DisturbPose")
+RANDOM_OPTIONS = {"scale": (1.0, 1.0), "shift": 0.0, "flip_prob": 0.0, "rotate_deg": 0.0}
+
+
+def describe_pipeline(pipeline: Sequence[Mapping]) -> dict[str, object]:
+    """The metadata's fields that say how frames are prepared, from a test pipeline's configuration.
+
+    Raises:
+        ExportError: a step has no counterpart in the runtime, which would then see other data than the model was
+            tested on.
+    """
+    fields: dict[str, object] = {}
+    for step in pipeline:
+        kind = step["type"].rpartition(".")[2]
+        if kind not in REPEATED + WITHOUT_EFFECT:
+            raise ExportError(f"the runtime has no counterpart of the pipeline's {kind}; take it out of the test data")
+        if kind == "LoadLidar":
+            names = ("num_sweeps", "ego_radius_m", "max_range_m")
+            fields["lidar"] = LidarPreparation(**{name: step[name] for name in names if name in step})
+        elif kind == "ResizeCropImages":
+            drawn = [name for name, still in RANDOM_OPTIONS.items() if _as_tuple(step.get(name, still)) != still]
+            if drawn:
+                raise ExportError(f"the test pipeline's ResizeCropImages draws {drawn}; that is for training")
+            fields["keep_bottom"] = float(step.get("keep_bottom", 1.0))
+        elif kind == "SetOrigin":
+            fields["origin"] = step.get("origin", "ego")
+    return fields
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What :func:`mapstack.export.exporter.export_onnx` takes.
+
+    Args:
+        model: the module.
+        metadata: of its file.
+    """
+
+    model: nn.Module
+    metadata: ModelMetadata
+
+    def tensors(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The graph's inputs for a preprocessed batch, gather tables included where it takes them."""
+        tensors = dict(self.model.export_inputs(batch))
+        if self.metadata.pool is None:
+            return tensors
+        cache = PoolTableCache(self.metadata.image_size, self.metadata.pool, self.metadata.grid)
+        arrays = {name: tensors[name].cpu().numpy() for name in ("intrinsics", "ego_from_camera")}
+        return tensors | {name: torch.from_numpy(table) for name, table in cache.get(arrays).items()}
+
+
+def plan_export(
+    model: nn.Module, batch: Mapping[str, Tensor], cfg: Config, cameras: Sequence[str] = (), pool: str = "graph"
+) -> ExportPlan:
+    """Describe a model.
+
+    Args:
+        model: a built Mapper in eval mode.
+        batch: a preprocessed batch's inputs.
+        cfg: the config that it was trained with: classes, grid, divider rule and the test data's pipeline.
+        cameras: names in the order of the batch's images.
+        pool: "graph" works the BEV pool out from the calibration inside the graph; "tables" takes gather tables, which
+            the runtime makes once per calibration.
+    """
+    if pool not in POOLS:
+        raise ExportError(f"pool must be one of {POOLS}, got {pool!r}")
+    images = batch.get("images")
+    fields = describe_pipeline(cfg.test_dataloader.dataset.pipeline)
+    state = tuple(getattr(model, "export_state_names", ()))
+    if state and fields.get("origin") == "lidar":
+        raise ExportError("a model that streams cannot be exported with SetOrigin(origin='lidar'); use the ego's")
+    metadata = ModelMetadata(
+        classes=tuple(cfg.classes),
+        grid=BEVGrid(**cfg.grid),
+        divider_rule=cfg.divider_rule,
+        image_size=None if images is None else tuple(images.shape[-2:]),
+        num_cameras=0 if images is None else images.shape[1],
+        mean=tuple(model.data_preprocessor.mean.flatten().tolist()),
+        std=tuple(model.data_preprocessor.std.flatten().tolist()),
+        config_hash=text_hash(cfg.pretty_text),
+        version=__version__,
+        cameras=tuple(cameras),
+        state=state,
+        max_gap_s=getattr(model, "max_gap_s", 1.5),
+        pool=_pool_geometry(model, images) if pool == "tables" else None,
+        **fields,
+    )
+    return ExportPlan(model, metadata)
+
+
+def _pool_geometry(model: nn.Module, images: Tensor | None) -> PoolGeometry:
+    encoder = model.encoders["camera"] if "camera" in model.encoders else None
+    if not hasattr(encoder, "depth_bins"):
+        raise ExportError(f"{type(encoder).__name__} pools no frustum; only LSSEncoder takes tables, use --pool graph")
+    with torch.no_grad():
+        feature_size = tuple(encoder.features(images[:1])[0].shape[-2:])
+    return PoolGeometry(encoder.grid.cell_m, tuple(encoder.depth_bins.tolist()), feature_size)

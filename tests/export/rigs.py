@@ -1,0 +1,47 @@
+"""Town frames through the real pipeline and through the runtime's preparation, and a small model that is exported."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+
+from mapstack.datasets import MapDataset
+from mapstack.registry import MODELS
+
+from ..models.conftest import GRID, mapper_config
+
+CAMERAS = ("CAM_FRONT", "CAM_BACK")
+LOAD_CAMERAS = ({"type": "LoadImages", "cameras": CAMERAS}, {"type": "ResizeCropImages", "size": (64, 96)})
+LOAD_LIDAR = ({"type": "LoadLidar", "num_sweeps": 3, "ego_radius_m": 1.5},)
+CONFIG = {"classes": ("divider", "ped_crossing", "boundary"), "grid": GRID, "divider_rule": "maptrv2"}
+
+
+def small_config(camera: bool = True, lidar: bool = True, **model: object) -> Config:
+    """A config that :func:`mapstack.export.describe.plan_export` takes; ``model`` changes parts of the Mapper."""
+    pipeline = [*(LOAD_CAMERAS if camera else ()), *(LOAD_LIDAR if lidar else ()), {"type": "PackMapInputs"}]
+    whole = mapper_config(camera, lidar) | model
+    return Config({**CONFIG, "model": whole, "test_dataloader": {"dataset": {"pipeline": pipeline}}})
+
+
+def dataset_of(config: Config, index: Path) -> MapDataset:
+    """The town through the config's pipeline."""
+    return MapDataset(str(index), [dict(step) for step in config.test_dataloader.dataset.pipeline], test_mode=True)
+
+
+def seeded_model(config: Config) -> torch.nn.Module:
+    """The config's model in eval mode, with statistics that a training would have left."""
+    torch.manual_seed(0)
+    model = MODELS.build(config.model.to_dict())
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def batch_of(model: torch.nn.Module, dataset: MapDataset, places: list[int]) -> Mapping[str, torch.Tensor]:
+    """A preprocessed batch's inputs."""
+    return model.data_preprocessor(pseudo_collate([dataset[place] for place in places]))["inputs"]
