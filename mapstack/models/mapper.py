@@ -286,6 +286,8 @@ class Mapper(BaseModel):
         if self.segmentation is not None:
             losses |= self.segmentation.loss(bev, torch.stack([sample.bev_mask for sample in samples]).to(bev.device))
         if self.perspective is not None:
+            if "image_feats" not in aux["camera"]:
+                raise ConfigError(f"{type(self.encoders['camera']).__name__} hands no image_feats to a perspective head")
             losses |= self.perspective.loss(aux["camera"]["image_feats"], inputs, [sample.gt for sample in samples])
         return losses
 
