@@ -80,8 +80,9 @@ class MapElements:
 class MapDataSample(BaseDataElement):
     """One frame: what it is (metainfo), the truth and the prediction.
 
-    Metainfo: ``token``, ``scene``, ``timestamp_ns``, ``location``, ``world_from_ego`` (4, 4), ``classes``,
-    ``grid`` (BEVGrid), ``rules`` (how the truth was made), ``image_paths``, ``lidar_path``.
+    Metainfo: ``token``, ``scene``, ``timestamp_ns``, ``location``, ``world_from_ego`` (4, 4), ``world_from_bev``
+    (4, 4; pose of the patch, level and augmented), ``classes``, ``grid`` (BEVGrid), ``rules`` (how the truth was made),
+    ``image_paths``, ``lidar_path``.
     Data: ``gt`` and ``pred`` (:class:`MapElements`), ``bev_mask`` (K, rows, cols) uint8, the truth drawn on
     the grid per class. Each is absent where it was not made: a recording without a map has no ``gt``.
     """
