@@ -287,7 +287,7 @@ class Mapper(BaseModel):
             losses |= self.segmentation.loss(bev, torch.stack([sample.bev_mask for sample in samples]).to(bev.device))
         if self.perspective is not None:
             if "image_feats" not in aux["camera"]:
-                raise ConfigError(f"{type(self.encoders['camera']).__name__} hands no image_feats to a perspective head")
+                raise ConfigError(f"{type(self.encoders['camera']).__name__} has no image_feats for a perspective head")
             losses |= self.perspective.loss(aux["camera"]["image_feats"], inputs, [sample.gt for sample in samples])
         return losses
 
