@@ -27,6 +27,7 @@ def read_graphml(path: Path) -> OsmExtract:
         DataError: no GraphML of OSMnx, one with XML entities or a document type, or one in projected coordinates.
     """
     import defusedxml.ElementTree
+    import networkx
     import osmnx
     from defusedxml.common import DefusedXmlException
 
@@ -39,7 +40,7 @@ def read_graphml(path: Path) -> OsmExtract:
         raise DataError(
             f"{path}: holds XML entities or a document type ({error}), which no street graph needs"
         ) from error
-    except (OSError, SyntaxError, KeyError, ValueError, AttributeError) as error:
+    except (OSError, SyntaxError, KeyError, ValueError, AttributeError, networkx.NetworkXError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: no GraphML of OSMnx ({error!r}); save the graph with osmnx.save_graphml") from error
