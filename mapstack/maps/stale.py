@@ -66,6 +66,8 @@ class Ageing:
     noise_m: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("shift_m", "crossing_m", "reshape_m"):  # configs write lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         shares = (self.removed, self.added, self.shifted, self.relaned)
         if min(*shares, self.reshaped, self.uncovered) < 0 or sum(shares) > 1 or max(self.reshaped, self.uncovered) > 1:
             raise ValueError(f"shares lie in [0, 1] and removed + added + shifted + relaned too, got {self}")
@@ -92,6 +94,12 @@ class Ageing:
             warp_m=0.15 * strength,
             noise_m=0.04 * strength,
         )
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the map stays as it is."""
+        shares = self.removed, self.added, self.shifted, self.relaned, self.reshaped, self.uncovered
+        return not any((*shares, self.offset_m, self.rotation_deg, self.warp_m, self.noise_m))
 
     def local_only(self) -> "Ageing":
         """The same changes of elements in a map that was surveyed without error and covers everything."""

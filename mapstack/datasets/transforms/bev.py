@@ -15,7 +15,7 @@ from .randomness import frame_generator
 
 __all__ = ["AugmentBEV", "SetOrigin", "aug_from_ego"]
 
-LOADED_KEYS = ("images", "points", "patch")
+LOADED_KEYS = ("images", "points", "patch", "prior")
 ORIGINS = ("ego", "lidar")
 
 

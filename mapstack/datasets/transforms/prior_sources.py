@@ -22,7 +22,7 @@ from .truth import cached_map
 
 __all__ = ["DrivePrior", "HDMapPrior", "StreetPrior"]
 
-MAX_PRIORS = 256
+MAX_PRIORS = 1024  # all logs of Argoverse 2
 Box = tuple[float, float, float, float]
 
 
@@ -38,7 +38,7 @@ def _hd_map(
     """An HD map as it is (no ageing) or was; ``where`` is (file,) or the frame's kind, root and name."""
     vector_map: VectorMap = load_geojson(where[0]) if len(where) == 1 else cached_map(*where)
     changes = [] if len(where) > 1 else None  # of a file nobody knows what has changed since
-    if ageing != Ageing():
+    if not ageing.is_none:
         aged = age_map(vector_map, ageing, seed, divider_rule=rules[0], crossing_rule=rules[1])
         vector_map = only_classes(aged.vector_map, classes)
         changes = None if changes is None else aged.changes
