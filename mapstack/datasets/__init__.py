@@ -5,6 +5,7 @@ from .index import INDEX_VERSION, Index, read_index, write_index
 from .map_dataset import MapDataset
 from .pose_dataset import PoseDataset
 from .sampler import ClipSampler, ResumableSampler
+from .vector_crops import VectorCrops
 
 __all__ = [
     "ClipSampler",
@@ -13,6 +14,7 @@ __all__ = [
     "MapDataset",
     "PoseDataset",
     "ResumableSampler",
+    "VectorCrops",
     "read_index",
     "transforms",
     "write_index",

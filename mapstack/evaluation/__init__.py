@@ -5,6 +5,7 @@ from .map_metric import MapMetric
 from .pooled import Bins
 from .pose_metric import PoseMetric
 from .protocols import PROTOCOLS, Protocol
+from .reconstruction import ReconstructionError
 from .result import Result
 from .scoring import Options, evaluate
 from .submission import open_submission, write_submission
@@ -16,6 +17,7 @@ __all__ = [
     "Options",
     "PoseMetric",
     "Protocol",
+    "ReconstructionError",
     "Result",
     "compare",
     "evaluate",

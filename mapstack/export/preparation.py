@@ -177,6 +177,9 @@ def _move(sweep: LidarSweep, lag_s: float, preparation: LidarPreparation) -> NDA
     return points
 
 
+NUM_TAGS = 5  # of mapstack.maps.prior_lines.PRIOR_TAGS, whose module is not read where only a runtime is
+
+
 def prior_arrays(prior: PriorVectors | None) -> dict[str, NDArray]:
     """The prior's arrays by the names of the model's inputs, a batch of one, N at least 1; empty without a prior."""
     if prior is None:
@@ -189,6 +192,9 @@ def prior_arrays(prior: PriorVectors | None) -> dict[str, NDArray]:
         "prior_labels": np.asarray(prior.labels, np.int64),
         "prior_sources": np.asarray(prior.sources, np.int64),
         "prior_confidence": np.asarray(prior.confidence, np.float32),
+        "prior_tags": np.zeros((count, NUM_TAGS), np.float32)
+        if prior.tags is None
+        else np.asarray(prior.tags, np.float32),
         "prior_valid": np.ones(count, bool),
     }
     padding = 1 if count == 0 else 0

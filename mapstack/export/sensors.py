@@ -53,12 +53,14 @@ class PriorVectors:
         labels: (n,) int64 class in the vocabulary of priors.
         sources: (n,) int64, which kind of map.
         confidence: (n,) float32 in [0, 1].
+        tags: (n, T) float32 as :data:`mapstack.maps.prior_lines.PRIOR_TAGS`; None where nothing is told.
     """
 
     points: NDArray
     labels: NDArray
     sources: NDArray
     confidence: NDArray
+    tags: NDArray | None = None
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from .prior import DisturbPose, LoadPriors
 from .prior_sources import DrivePrior, HDMapPrior, StreetPrior
 from .rings import DropRings
 from .truth import DrawMap, VectorizeMap
+from .vectors import CropVectors, PackVectors, SpoilVectors
 
 __all__ = [
     "AugmentBEV",
     "ChooseFrames",
+    "CropVectors",
     "DisturbPose",
     "DrawMap",
     "DrivePrior",
@@ -36,11 +38,13 @@ __all__ = [
     "MisalignCameras",
     "PackMapInputs",
     "PackPoses",
+    "PackVectors",
     "PhotometricJitter",
     "ResizeCropImages",
     "SetOrigin",
     "SimulateGnss",
     "SimulateOdometry",
+    "SpoilVectors",
     "StreetPrior",
     "VectorizeMap",
 ]

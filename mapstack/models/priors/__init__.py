@@ -2,6 +2,7 @@
 
 from .encoder import UnifiedVectorEncoder
 from .parts import PriorOutput, RasterPrior, VectorPrior
+from .pretraining import VectorPreprocessor, VectorPretraining
 from .prior_maps import PriorMaps
 from .queries import PriorQueries
 from .sequence import PolylineSequenceEncoder
@@ -13,5 +14,7 @@ __all__ = [
     "PriorQueries",
     "RasterPrior",
     "UnifiedVectorEncoder",
+    "VectorPreprocessor",
+    "VectorPretraining",
     "VectorPrior",
 ]

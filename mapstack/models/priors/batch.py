@@ -26,18 +26,19 @@ def nearest_and_longest(points: Tensor, limit: int) -> Tensor:
     return (distance - LENGTH_WEIGHT * length).argsort(stable=True)[:limit]
 
 
-def prior_inputs(priors: Sequence[PriorMap], limit: int) -> dict[str, Tensor]:
+def prior_inputs(priors: Sequence[PriorMap], limit: int | None) -> dict[str, Tensor]:
     """The priors of B frames as ``prior_points`` and so on, padded to the N of the fullest frame.
 
     Args:
         priors: any of them may be empty, or hold thousands of vectors.
         limit: most vectors of a frame, by :func:`nearest_and_longest`; the order that it gives is kept: a part of the
-            model that takes only so many takes the first.
+            model that takes only so many takes the first. None keeps all in their own order.
     """
-    kept = [prior.take(nearest_and_longest(prior.points, limit)) for prior in priors]
+    kept = priors
+    if limit is not None:
+        kept = [prior.take(nearest_and_longest(prior.points, limit)) for prior in priors]
     batch = batch_priors(kept, min_elements=1)  # one row of padding rather than none: no shape is ever empty
-    named = {PREFIX + item.name: getattr(batch, item.name) for item in fields(batch)}
-    return {name: value for name, value in named.items() if value is not None}
+    return {PREFIX + item.name: getattr(batch, item.name) for item in fields(batch)}
 
 
 def exported_priors(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -50,7 +51,7 @@ def priors_of(inputs: Mapping[str, Tensor]) -> PriorBatch | None:
     if f"{PREFIX}points" not in inputs:
         return None
     points = inputs[f"{PREFIX}points"][..., :2]
-    unknown = torch.zeros_like(inputs[f"{PREFIX}labels"])  # an exported model gets only what its result depends on
+    unknown = torch.full_like(inputs[f"{PREFIX}labels"], -1)  # an exported model gets what its result depends on
     found = {item.name: inputs.get(PREFIX + item.name, unknown) for item in fields(PriorBatch)}
     return PriorBatch(**{**found, "points": points})
 
@@ -62,5 +63,4 @@ def only(batch: PriorBatch, keep: Tensor) -> PriorBatch:
 
 def rows_of(batch: PriorBatch, index: Tensor) -> PriorBatch:
     """The frames that (M,) int64 ``index`` names."""
-    taken = {item.name: getattr(batch, item.name) for item in fields(batch)}
-    return PriorBatch(**{name: None if value is None else value[index] for name, value in taken.items()})
+    return PriorBatch(**{item.name: getattr(batch, item.name)[index] for item in fields(batch)})

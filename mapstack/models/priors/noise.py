@@ -16,7 +16,8 @@ class PriorNoise(nn.Module):
     """Drop, exchange and shift priors of a batch; in evaluation it returns them as they are.
 
     Ageing belongs to the data (``HDMapPrior(pasts=...)``), where an element keeps its past; this is what can be done to
-    any prior without its map. A map exchanged for that of another frame is contradicted in every element.
+    any prior without its map. A map exchanged for that of another frame is contradicted in every element, so far as it
+    was known whether it holds.
 
     Args:
         drop_map: chance that a frame has no prior at all.
@@ -60,9 +61,8 @@ class PriorNoise(nn.Module):
         # Half a batch away: frames of one clip stand together, and their maps would be nearly right.
         own = torch.arange(batch, device=wrong.device)
         taken = rows_of(vectors, torch.where(wrong, own.roll(batch // 2), own))
-        changed = taken.changed
-        if changed is not None:
-            changed = torch.where(wrong[:, None], torch.ones_like(changed), changed)
+        known = taken.changed >= 0  # where nobody tells right from wrong, wrong ones alone must not teach
+        changed = torch.where(wrong[:, None] & known, torch.ones_like(taken.changed), taken.changed)
         return replace(taken, changed=changed)
 
     def _moved(self, vectors: PriorBatch) -> PriorBatch:

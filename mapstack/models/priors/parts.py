@@ -134,8 +134,8 @@ class VectorPrior(_Part):
         return PriorOutput(bev, queries, contradicted)
 
     def loss(self, output: PriorOutput, vectors: PriorBatch) -> dict[str, Tensor]:
-        """Cross-entropy against the lists of changes; nothing where there are none."""
-        if output.contradicted is None or vectors.changed is None:
+        """Cross-entropy against the lists of changes; 0 where they tell of no vector."""
+        if output.contradicted is None:
             return {}
         known = self.seen(vectors).valid & (vectors.changed >= 0)
         changed = vectors.changed.clamp(min=0).to(output.contradicted.dtype)
