@@ -26,7 +26,7 @@ PARTS = ("train", "held_out")
 
 
 @lru_cache(maxsize=64)
-def _lines(kind: str, root: str, name: str, in_world: bool) -> PriorLines:
+def _lines(kind: str, root: str, name: str | tuple[float, ...], in_world: bool) -> PriorLines:
     if kind == "osm":
         return PriorLines.from_streets(load_osm(root, name, cut_at_missing=True, in_world=in_world))
     return PriorLines.from_hd_map(load_map(kind, root, name), CLASSES)
@@ -65,7 +65,8 @@ class VectorCrops(BaseDataset):
 
     Args:
         maps: each ``kind`` ("osm", or one of :func:`mapstack.maps.load_map`), ``root`` (a file or folder), and ``name``
-            (the place or location), ``in_world`` for street maps whose coordinates are world metres.
+            (the place, location, or the lon and lat of the world's origin); ``in_world`` for street maps whose
+            coordinates are world metres.
         pipeline: :class:`CropVectors` first.
         part: "train" or "held_out".
         spacing_m: between places of a line.
@@ -109,7 +110,9 @@ class VectorCrops(BaseDataset):
     def _map(self, number: int) -> tuple[PriorLines, str]:
         """A map's lines, read once in a process, and the source that it is to a model."""
         item = self.maps[number]
-        lines = _lines(item["kind"], str(item["root"]), item.get("name", ""), item.get("in_world", False))
+        name = item.get("name", "")
+        name = name if isinstance(name, str) else tuple(name)
+        lines = _lines(item["kind"], str(item["root"]), name, item.get("in_world", False))
         return lines, "sd" if item["kind"] == "osm" else "hd"
 
     def load_data_list(self) -> list[dict]:

@@ -1,5 +1,6 @@
 """Scores of vector maps: pure functions per protocol, one :func:`evaluate`, and a thin MMEngine metric."""
 
+from .change_metric import ChangeMetric
 from .comparison import compare, render_comparison
 from .map_metric import MapMetric
 from .pooled import Bins
@@ -13,6 +14,7 @@ from .submission import open_submission, write_submission
 __all__ = [
     "PROTOCOLS",
     "Bins",
+    "ChangeMetric",
     "MapMetric",
     "Options",
     "PoseMetric",

@@ -250,10 +250,9 @@ class Mapper(BaseModel):
             sample.pred = elements
         scores = None if seen.vectors is None else self.prior.contradiction(seen.outputs)
         if scores is not None:
-            for sample, elements, valid, score in zip(
-                samples, seen.vectors.elements, seen.vectors.valid, scores, strict=True
-            ):
-                sample.prior_elements, sample.prior_contradicted = elements[valid], score[valid]
+            for number, sample in enumerate(samples):
+                sample.prior = seen.vectors.frame(number)
+                sample.prior_contradicted = scores[number][seen.vectors.valid[number]]
         return list(samples)
 
     def _initial_memory(self, features: Tensor) -> dict[str, Tensor]:

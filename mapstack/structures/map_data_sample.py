@@ -84,5 +84,7 @@ class MapDataSample(BaseDataElement):
     (4, 4; pose of the patch, level and augmented), ``classes``, ``grid`` (BEVGrid), ``rules`` (how the truth was made),
     ``image_paths``, ``lidar_path``.
     Data: ``gt`` and ``pred`` (:class:`MapElements`), ``bev_mask`` (K, rows, cols) uint8, the truth drawn on
-    the grid per class. Each is absent where it was not made: a recording without a map has no ``gt``.
+    the grid per class; where the model judges priors, ``prior`` (:class:`PriorMap`, the elements that it was shown) and
+    ``prior_contradicted`` (N,) in [0, 1]. Each is absent where it was not made: a recording without a map has no
+    ``gt``.
     """
