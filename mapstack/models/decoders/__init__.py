@@ -2,5 +2,7 @@
 
 from .maptr import MapTRDecoder
 from .maptrv2 import MapTRv2Decoder
+from .streammapnet import StreamMapNetDecoder
+from .supermapnet import SuperMapNetDecoder
 
-__all__ = ["MapTRDecoder", "MapTRv2Decoder"]
+__all__ = ["MapTRDecoder", "MapTRv2Decoder", "StreamMapNetDecoder", "SuperMapNetDecoder"]

@@ -1,0 +1,5 @@
+"""SuperMapNet's decoder behind the demo's encoder on the synthetic town, 100 m x 50 m; its fusion is maptr-synergyfusion's."""
+
+_base_ = ["./maptr_lss-pillars_100x50_town.py", "../_base_/models/decoders.py"]
+
+model = dict(decoder=dict(_delete_=True, **_base_.supermapnet_small))
