@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from mapstack import __version__
 from mapstack.errors import ExportError
 from mapstack.geometry import BEVGrid
+from mapstack.models.camera.lss import LSSEncoder
+from mapstack.models.lidar.pillars import DynamicPillars
 
 from .metadata import LidarPreparation, ModelMetadata, PoolGeometry, text_hash
-from .pool_tables import PoolTableCache
+from .tables import PoolTableCache, pillar_tables
 
 __all__ = ["POOLS", "ExportPlan", "describe_pipeline", "plan_export"]
 
@@ -68,11 +70,15 @@ class ExportPlan:
     def tensors(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The graph's inputs for a preprocessed batch, gather tables included where it takes them."""
         tensors = dict(self.model.export_inputs(batch))
-        if self.metadata.pool is None:
-            return tensors
-        cache = PoolTableCache(self.metadata.image_size, self.metadata.pool, self.metadata.grid)
-        arrays = {name: tensors[name].cpu().numpy() for name in ("intrinsics", "ego_from_camera")}
-        return tensors | {name: torch.from_numpy(table) for name, table in cache.get(arrays).items()}
+        arrays, tables = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}, {}
+        if self.metadata.pool is not None:
+            cache = PoolTableCache(self.metadata.image_size, self.metadata.pool, self.metadata.grid)
+            tables |= cache.get(arrays)
+        if self.metadata.pillar_cell_m is not None:
+            frames = len(arrays["images"] if "images" in arrays else arrays["batch_like"])
+            pillars = self.metadata.grid.with_cell(self.metadata.pillar_cell_m)
+            tables |= pillar_tables(arrays["points"], frames, pillars)
+        return tensors | {name: torch.from_numpy(table) for name, table in tables.items()}
 
 
 def plan_export(
@@ -85,8 +91,8 @@ def plan_export(
         batch: a preprocessed batch's inputs.
         cfg: the config that it was trained with: classes, grid, divider rule and the test data's pipeline.
         cameras: names in the order of the batch's images.
-        pool: "graph" works the BEV pool out from the calibration inside the graph; "tables" takes gather tables, which
-            the runtime makes once per calibration.
+        pool: "graph" works out inside the graph which depth bins and points share a cell; "tables" takes gather tables
+            for that, which the runtime makes, once per calibration and cloud.
     """
     if pool not in POOLS:
         raise ExportError(f"pool must be one of {POOLS}, got {pool!r}")
@@ -108,16 +114,23 @@ def plan_export(
         cameras=tuple(cameras),
         state=state,
         max_gap_s=getattr(model, "max_gap_s", 1.5),
-        pool=_pool_geometry(model, images) if pool == "tables" else None,
+        **(_tables(model, images) if pool == "tables" else {}),
         **fields,
     )
     return ExportPlan(model, metadata)
 
 
-def _pool_geometry(model: nn.Module, images: Tensor | None) -> PoolGeometry:
-    encoder = model.encoders["camera"] if "camera" in model.encoders else None
-    if not hasattr(encoder, "depth_bins"):
-        raise ExportError(f"{type(encoder).__name__} pools no frustum; only LSSEncoder takes tables, use --pool graph")
-    with torch.no_grad():
-        feature_size = tuple(encoder.features(images[:1])[0].shape[-2:])
-    return PoolGeometry(encoder.grid.cell_m, tuple(encoder.depth_bins.tolist()), feature_size)
+def _tables(model: nn.Module, images: Tensor | None) -> dict[str, object]:
+    """The metadata's fields on the tables that the model's encoders can take."""
+    camera, lidar = (model.encoders[name] if name in model.encoders else None for name in ("camera", "lidar"))
+    fields: dict[str, object] = {}
+    if isinstance(camera, LSSEncoder):
+        with torch.no_grad():
+            feature_size = tuple(camera.features(images[:1])[0].shape[-2:])
+        fields["pool"] = PoolGeometry(camera.grid.cell_m, tuple(camera.depth_bins.tolist()), feature_size)
+    if isinstance(lidar, DynamicPillars):
+        fields["pillar_cell_m"] = lidar.grid.cell_m
+    if not fields:
+        names = ", ".join(type(part).__name__ for part in (camera, lidar) if part is not None)
+        raise ExportError(f"{names}: only LSSEncoder and DynamicPillars take tables; use --pool graph")
+    return fields

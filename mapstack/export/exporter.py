@@ -14,7 +14,7 @@ from mapstack.errors import ExportError
 
 from .blame import AxisWatch, module_at_fault
 from .metadata import METADATA_KEY, ModelMetadata
-from .pool_tables import POOL_AXES
+from .tables import TABLE_AXES
 
 __all__ = ["OUTPUT_NAMES", "ExportWrapper", "Exportable", "export_onnx", "output_names"]
 
@@ -25,8 +25,8 @@ OPSET = 18
 PRIOR_AXES = {0: "batch", 1: "num_priors"}
 DYNAMIC_AXES: dict[str, dict[int, str]] = {
     "points": {0: "num_points"},
-    **{f"prior_{name}": PRIOR_AXES for name in ("points", "labels", "sources", "confidence", "valid")},
-    **POOL_AXES,
+    **{f"prior_{name}": PRIOR_AXES for name in ("points", "labels", "sources", "confidence", "tags", "valid")},
+    **TABLE_AXES,
 }
 
 

@@ -63,7 +63,8 @@ class ModelMetadata:
         origin: "ego", or "lidar" where the ego frame was moved below the LiDAR.
         state: names of the tensors that a stream carries from frame to frame.
         max_gap_s: frames farther apart do not continue each other.
-        pool: set where the graph takes gather tables for its BEV pool, see :mod:`mapstack.export.pool_tables`.
+        pool: set where the graph takes gather tables for its BEV pool, see :mod:`mapstack.export.tables`.
+        pillar_cell_m: edge of the pillars that it takes gather tables for, None where it does not.
     """
 
     classes: tuple[str, ...]
@@ -82,6 +83,7 @@ class ModelMetadata:
     state: tuple[str, ...] = field(default=())
     max_gap_s: float = 1.5
     pool: PoolGeometry | None = None
+    pillar_cell_m: float | None = None
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted."""

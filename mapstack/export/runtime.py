@@ -13,11 +13,11 @@ from mapstack.errors import DataError
 from .geojson import prediction_geojson
 from .lanelet2 import prediction_lanelet2
 from .metadata import METADATA_KEY, ModelMetadata
-from .pool_tables import PoolTableCache
 from .preparation import FramePreparation, prior_arrays
 from .providers import Provider, open_session
 from .sensors import LidarSweep, PriorVectors, SensorFrame
 from .stream import StreamLimits, StreamMemory
+from .tables import PoolTableCache, pillar_tables
 
 __all__ = ["MapRuntime", "Prediction", "RuntimeResult"]
 
@@ -119,6 +119,8 @@ class MapRuntime:
         self.memory = StreamMemory(limits, 1 if self.metadata.lidar is None else self.metadata.lidar.num_sweeps)
         pool = self.metadata.pool
         self.pool = None if pool is None else PoolTableCache(self.metadata.image_size, pool, self.metadata.grid)
+        pillar_m = self.metadata.pillar_cell_m
+        self._pillars = None if pillar_m is None else self.metadata.grid.with_cell(pillar_m)
         self._state_shapes = {
             name: tuple(self._inputs[STATE + name].shape[1:])
             for name in self.metadata.state
@@ -153,14 +155,13 @@ class MapRuntime:
         if reset is not None:
             self.memory.reset()
         try:
-            inputs, broken = self.prepare(frame)
+            inputs, broken = self._sensor_inputs(frame)
         except DataError:
             self.memory.reset()
             raise
         watch.lap("prepare")
-        if self.pool is not None:
-            inputs |= self.pool.get(inputs)
-            watch.lap("pool tables")
+        inputs |= self.tables(inputs)
+        watch.lap("tables")
         inputs |= self.memory.inputs(frame, self._state_shapes)
         answer = self.run(inputs)
         watch.lap("network")
@@ -170,13 +171,25 @@ class MapRuntime:
         return RuntimeResult(prediction, self.metadata.classes, frame, broken, reset, watch.laps_ms)
 
     def prepare(self, frame: SensorFrame) -> tuple[dict[str, NDArray], dict[str, str]]:
-        """Input arrays of a batch of one from raw sensor data, without tables and state; and the broken sensors."""
+        """All inputs of the graph, a batch of one, from raw sensors and the stream so far; and the broken sensors."""
+        inputs, broken = self._sensor_inputs(frame)
+        return inputs | self.tables(inputs) | self.memory.inputs(frame, self._state_shapes), broken
+
+    def _sensor_inputs(self, frame: SensorFrame) -> tuple[dict[str, NDArray], dict[str, str]]:
         inputs, broken = self.preparation(frame, self.memory.sweeps_before(frame))
         if "prior_points" in self._inputs and frame.prior is None:
             shape = (0, *self._inputs["prior_points"].shape[2:])
             nothing = np.zeros(0, np.int64)
             inputs |= prior_arrays(PriorVectors(np.zeros(shape, np.float32), nothing, nothing, np.zeros(0, np.float32)))
         return inputs, broken
+
+    def tables(self, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """The gather tables that the graph takes beside prepared inputs; empty where it works them out itself."""
+        tables = {} if self.pool is None else dict(self.pool.get(inputs))
+        if self._pillars is not None:
+            frames = len(inputs["images"] if self.metadata.num_cameras else inputs["batch_like"])
+            tables |= pillar_tables(inputs["points"], frames, self._pillars)
+        return tables
 
     def run(self, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """Run one batch.

@@ -5,11 +5,12 @@ Importing this builds nothing; a backend is compiled when it is first asked for.
 
 from ._backends import available_backends
 from .bev_pool import BEVPoolPlan, BEVPoolPlanCache, bev_pool, bev_pool_depth, round_cells
-from .bev_pool.tables import BEVPoolTables
 from .deform_attn import multi_scale_deformable_attention
+from .tables import BEVPoolTables, CanvasTables
 from .voxelize import (
     HardPillars,
     Pillars,
+    PointCells,
     gather_from_canvas,
     scatter_pillars,
     scatter_to_canvas,
@@ -21,8 +22,10 @@ __all__ = [
     "BEVPoolPlan",
     "BEVPoolPlanCache",
     "BEVPoolTables",
+    "CanvasTables",
     "HardPillars",
     "Pillars",
+    "PointCells",
     "available_backends",
     "bev_pool",
     "bev_pool_depth",

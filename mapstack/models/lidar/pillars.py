@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from mapstack.geometry import BEVGrid
-from mapstack.ops import gather_from_canvas, scatter_to_canvas
+from mapstack.ops import CanvasTables, PointCells
 from mapstack.registry import MODELS
 
 from .point_features import NUM_POINT_FEATURES, PointNorm, describe_points, frames_in_range
@@ -52,11 +52,11 @@ class DynamicPillars(nn.Module):
         shape = (inputs["batch_size"], *self.grid.shape)
         frame = frames_in_range(points, self.grid)
         cells = torch.cat([frame[:, None], self.grid.cells(points[:, 1:3])], 1)  # (M, 3)
-        mean_z = gather_from_canvas(scatter_to_canvas(points[:, 3:4], cells, shape, "mean"), cells)
+        canvas = CanvasTables.from_inputs(inputs, self.grid.shape) or PointCells(cells, shape)
+        mean_z = canvas.gather(canvas.scatter(points[:, 3:4], "mean"))
         feats = self.point_net(describe_points(points, cells, mean_z, self.grid))
-        count = scatter_to_canvas(torch.ones_like(points[:, :1]), cells, shape, "sum")
-        pooled = [scatter_to_canvas(feats, cells, shape, reduce) for reduce in ("max", "mean")]
-        return self.down(torch.cat([*pooled, (count + 1).log() / 4], 1)), {}
+        pooled = [canvas.scatter(feats, reduce) for reduce in ("max", "mean")]
+        return self.down(torch.cat([*pooled, (canvas.count() + 1).log() / 4], 1)), {}
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """No auxiliary loss."""

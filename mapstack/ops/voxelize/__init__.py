@@ -8,6 +8,7 @@ Cells are integers; for voxels of several heights put the height bin into the ba
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .._backends import pick
@@ -17,6 +18,7 @@ from . import reference
 __all__ = [
     "HardPillars",
     "Pillars",
+    "PointCells",
     "gather_from_canvas",
     "scatter_pillars",
     "scatter_to_canvas",
@@ -139,6 +141,31 @@ def scatter_to_canvas(
     implementation = pick("voxelize", backend, feats.device)
     rows = implementation.scatter_rows(feats, flat_cell_ids(cells, grid_shape), batch * height * width, reduce)
     return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+class PointCells:
+    """Points and their cells, with the three ways between them that :class:`mapstack.ops.CanvasTables` has, too.
+
+    Args:
+        cells: (M, 3) int64 (batch, row, col); points outside are dropped.
+        grid_shape: (B, H, W).
+    """
+
+    def __init__(self, cells: Tensor, grid_shape: tuple[int, int, int]) -> None:
+        self.cells, self.grid_shape = cells, grid_shape
+
+    def scatter(self, feats: Tensor, reduce: str) -> Tensor:
+        """:func:`scatter_to_canvas`."""
+        return scatter_to_canvas(feats, self.cells, self.grid_shape, reduce)
+
+    def gather(self, canvas: Tensor) -> Tensor:
+        """:func:`gather_from_canvas`."""
+        return gather_from_canvas(canvas, self.cells)
+
+    def count(self) -> Tensor:
+        """(B, 1, H, W) float, points in each cell."""
+        ones = torch.ones_like(self.cells[:, :1], dtype=torch.get_default_dtype())
+        return scatter_to_canvas(ones, self.cells, self.grid_shape, "sum")
 
 
 def gather_from_canvas(canvas: Tensor, cells: Tensor) -> Tensor:

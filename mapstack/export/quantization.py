@@ -1,0 +1,187 @@
+"""Half-precision and 8-bit forms of an exported model; the layers that suffer most stay in float, by measurement."""
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from mapstack.errors import ExportError
+
+from .runtime import MapRuntime
+
+__all__ = ["TARGETS", "Damage", "group_nodes", "measure_damage", "quantize_int8", "to_float16"]
+
+QUANTIZED_TYPES = ("Conv", "MatMul", "Gemm")
+TARGETS = ("cpu", "tensorrt")
+GROUP_DEPTH = 3  # parts of a module's path that make a group: encoders.camera.backbone
+SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes the modules that a node came from
+Inputs = Mapping[str, NDArray]
+
+
+class _Frames(CalibrationDataReader):
+    def __init__(self, frames: Sequence[Inputs], names: Sequence[str]) -> None:
+        self._frames, self._names = list(frames), names
+        self.rewind()
+
+    def get_next(self) -> dict[str, NDArray] | None:
+        frame = next(self._iterator, None)
+        return None if frame is None else {name: frame[name] for name in self._names}
+
+    def rewind(self) -> None:
+        self._iterator = iter(self._frames)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """How far an answer is from the float model's, over the elements that the float model is sure of.
+
+    Args:
+        score: mean absolute difference of scores.
+        point_m: mean absolute difference of coordinates, weighted by the float model's score.
+    """
+
+    score: float
+    point_m: float
+
+    @property
+    def total(self) -> float:
+        """One number to sort by: a tenth of a score and a decimetre weigh alike."""
+        return self.score + self.point_m
+
+
+def measure_damage(reference: Sequence[Inputs], path: Path, frames: Sequence[Inputs]) -> Damage:
+    """Compare the model at ``path`` with the float model's answers to the same frames.
+
+    Queries are compared in the order of the float model's own top-k, so an exchange of two queries counts as damage.
+    """
+    runtime = MapRuntime(path)
+    scores, points = [], []
+    for expected, frame in zip(reference, frames, strict=True):
+        answer = runtime.run(frame)
+        weight = expected["scores"].max(-1)
+        scores.append(np.abs(answer["scores"] - expected["scores"]).mean())
+        gaps = np.abs(answer["polylines"] - expected["polylines"]).mean((-2, -1))
+        points.append((gaps * weight).sum() / max(weight.sum(), 1e-6))
+    return Damage(float(np.mean(scores)), float(np.mean(points)))
+
+
+def group_nodes(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """Names of the nodes that can be quantised, by the part of the model they belong to."""
+    groups: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.op_type in QUANTIZED_TYPES:
+            scopes = next((item.value for item in node.metadata_props if item.key == SCOPES), "")
+            paths = re.findall(r"'([^']*)'", scopes)
+            # The last scope is the node itself, the one before it the module.
+            path = max(paths[:-1] or paths or [node.name], key=len).removeprefix("model.")
+            groups.setdefault(".".join(path.split(".")[:GROUP_DEPTH]), []).append(node.name)
+    return groups
+
+
+def to_float16(path: Path, out: Path) -> None:
+    """Write the model in half precision; inputs and outputs stay float32.
+
+    Cells and sums that need the range (float64 block totals, gather indices) are left as they are by the converter.
+    """
+    model = onnx.load(path)
+    properties = {item.key: item.value for item in model.metadata_props}
+    half = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=False)
+    _save(half, properties, out)
+
+
+def quantize_int8(
+    path: Path,
+    out: Path,
+    frames: Sequence[Inputs],
+    *,
+    target: str = "cpu",
+    max_damage: float = 0.01,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, float]:
+    """Write an 8-bit model, quantised statically, whose damage on the calibration frames stays below a limit.
+
+    Every group of layers is quantised alone first. Then all are, and the worst is given back to float until the damage
+    is small enough.
+
+    Args:
+        path: the float model.
+        out: the file.
+        frames: prepared inputs, tables included: what the ranges are read from.
+        target: "cpu" (unsigned activations, 7-bit weights where the processor would saturate) or "tensorrt" (signed,
+            symmetric).
+        max_damage: see :attr:`Damage.total`.
+        report: is told a line for each step.
+
+    Returns:
+        Damage of each group alone; negative for those that stayed in float.
+
+    Raises:
+        ExportError: nothing could be quantised within the limit.
+    """
+    if target not in TARGETS:
+        raise ExportError(f"target must be one of {TARGETS}, got {target!r}")
+    properties = {item.key: item.value for item in onnx.load(path).metadata_props}
+    names = MapRuntime(path).input_names
+    frames = [{name: frame[name] for name in names} for frame in frames]
+    reference = [MapRuntime(path).run(frame) for frame in frames]
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, trial = Path(folder) / "prepared.onnx", Path(folder) / "trial.onnx"
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        groups = group_nodes(onnx.load(prepared))
+
+        def damage(chosen: Sequence[str]) -> float:
+            nodes = [node for group in chosen for node in groups[group]]
+            _quantize(prepared, trial, _Frames(frames, names), nodes, target)
+            _save(onnx.load(trial), properties, trial)
+            return measure_damage(reference, trial, frames).total
+
+        alone = {}
+        for group in groups:
+            alone[group] = damage([group])
+            report(f"{group}: {len(groups[group])} layers, damage {alone[group]:.5f}")
+        kept = sorted(groups, key=alone.get)
+        while kept:
+            total = damage(kept)
+            report(f"{len(kept)} of {len(groups)} groups in 8 bits: damage {total:.5f}")
+            if total <= max_damage:
+                _save(onnx.load(trial), properties, out)
+                return {group: value if group in kept else -value for group, value in alone.items()}
+            kept.pop()
+    raise ExportError(f"{path}: no layer can be quantised at a damage of at most {max_damage}; raise the limit")
+
+
+def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], target: str) -> None:
+    symmetric = target == "tensorrt"
+    quantize_static(
+        str(source),
+        str(out),
+        frames,
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(QUANTIZED_TYPES),
+        nodes_to_quantize=list(nodes),
+        per_channel=True,
+        # Without VNNI a processor adds two products of 8 bits in 16, which saturates: 7-bit weights cannot.
+        reduce_range=not symmetric,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
+        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
+    )
+
+
+def _save(model: onnx.ModelProto, properties: Mapping[str, str], out: Path) -> None:
+    del model.metadata_props[:]
+    for key, value in properties.items():
+        model.metadata_props.add(key=key, value=value)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    onnx.save(model, partial)
+    partial.replace(out)
