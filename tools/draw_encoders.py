@@ -9,6 +9,7 @@ it and a red cross where the encoder looks for it. Prints the distance of the tw
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--input", type=Path, required=True, metavar="FOLDER", help="a recording; its first frame")
     parser.add_argument("--map", type=Path, required=True, metavar="GEOJSON", help="in the recording's world frame")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.weights and len(args.weights) != len(args.configs):
+        parser.error("--weights wants one checkpoint for each config")
+    return args
 
 
 def save(path: Path, picture: NDArray) -> None:
@@ -58,8 +62,7 @@ def overlay(view: CameraView, place: int, inputs: dict[str, Tensor], drawn: Draw
     pixels = torch.cat([at[0, place] * size - 0.5, torch.ones(len(at[0, place]), 1)], 1).double().numpy()
     raw_from_image = view.intrinsics @ np.linalg.inv(inputs["intrinsics"][0, place].double().numpy())
     places, visible = (pixels @ raw_from_image.T)[:, :2], seen[0, place].numpy()
-    backdrop = draw_map(CameraView(view.name, draw_lidar(view, points), view.intrinsics, view.ego_from_camera), drawn)
-    backdrop = CameraView(view.name, backdrop, view.intrinsics, view.ego_from_camera)
+    backdrop = replace(view, image=draw_map(replace(view, image=draw_lidar(view, points)), drawn))
     return draw_corners(backdrop, corners, places, visible), corner_errors_px(view, corners, places, visible)
 
 
@@ -79,8 +82,8 @@ def main() -> None:
         panel = BEVPanel(Path(path).stem, drawn, heat=feature_strength(bev[0].numpy()))
         save(args.out / f"{Path(path).stem}_features.png", draw_bev(grid, [panel], panel_width_px=1000))
     names, errors = batch["data_samples"][0].camera_names, []
-    for view in load_views(row["cameras"]):
-        points = LoadLidar()(dataset.get_data_info(0))["points"]
+    points = LoadLidar()(dataset.get_data_info(0))["points"]
+    for view in load_views([camera for camera in row["cameras"] if camera["name"] in names]):
         picture, found = overlay(view, names.index(view.name), batch["inputs"], drawn, points)
         save(args.out / f"{view.name}_corners.jpg", picture)
         errors.extend(found)

@@ -34,8 +34,8 @@ class LSSEncoder(CameraEncoder):
         ground_prior: start from the ground plane.
         ground_z_m: ego z of the ground below the car: 0 on nuScenes, about -0.3 on Argoverse 2.
         neck_channels: C of the image features.
-        neck: see :class:`CameraEncoder`; one level.
         depth_weight: weight of the depth loss.
+        neck: see :class:`CameraEncoder`; one level.
     """
 
     def __init__(
