@@ -94,7 +94,7 @@ class _BEVQueryEncoder(CameraEncoder):
         """Encode (B, V, 3, H, W) images.
 
         Returns:
-            BEV (B, C, rows, cols), and an empty dictionary (there is no auxiliary output).
+            BEV (B, C, rows, cols), and ``image_feats`` (B, V, N, h, w), the finest.
         """
         maps = self.features(inputs["images"])
         sightings = find_sightings(self.pillars, inputs, self.max_views)
@@ -102,7 +102,7 @@ class _BEVQueryEncoder(CameraEncoder):
         tokens = self.queries.expand(inputs["images"].shape[0], -1, -1)
         for layer in self.layers:
             tokens = layer(tokens, position, self.centers, maps, sightings)
-        return tokens.transpose(1, 2).unflatten(2, self.grid.shape), {}
+        return tokens.transpose(1, 2).unflatten(2, self.grid.shape), {"image_feats": maps[0]}
 
 
 def _base(

@@ -73,13 +73,13 @@ class IPMEncoder(CameraEncoder):
         """Encode (B, V, 3, H, W) images.
 
         Returns:
-            BEV (B, C, rows, cols), and an empty dictionary (there is no auxiliary output).
+            BEV (B, C, rows, cols), and ``image_feats`` (B, V, N, h, w).
         """
         maps = self.features(inputs["images"])[0]
         sampled = self._sample(maps, find_sightings(self.points, inputs, self.max_views))  # (B, C, Z rows cols)
         planes = sampled.unflatten(2, (self.position.shape[0], *self.sample_shape)).transpose(1, 2)
         position = self.position.expand(planes.shape[0], -1, -1, -1, -1).to(planes.dtype)
-        return self.reduce(torch.cat([planes, position], 2).flatten(1, 2)), {}
+        return self.reduce(torch.cat([planes, position], 2).flatten(1, 2)), {"image_feats": maps}
 
     def _sample(self, maps: Tensor, sightings: Sightings) -> Tensor:
         """(B, C, M): mean over the cameras that see each point, of (B, V, C, h, w) maps."""
