@@ -10,7 +10,7 @@ from mapstack.models.temporal import Past, QueryPropagation
 from mapstack.registry import MODELS
 from mapstack.structures import MapDataSample, MapElements
 
-from .conftest import truth
+from .conftest import camera_pose, truth
 
 GRID = {"pc_range": (-8, -4, -5, 8, 4, 3), "cell_m": 0.5}
 CELL_M = 1.0  # 8 rows, 16 columns
@@ -36,15 +36,24 @@ def sample(scene: str, step: int, world_from_bev: np.ndarray | None = None, gap_
     return made
 
 
-def drive(*frames: tuple[str, int]) -> dict:
-    """A LiDAR batch of (scene, step) frames; a frame's points depend on its name alone."""
+def drive(*frames: tuple[str, int], cameras: bool = False) -> dict:
+    """A batch of (scene, step) frames with LiDAR, and cameras if asked; what is seen depends on the name alone."""
     samples = [sample(*frame) for frame in frames]
-    points = []
+    inputs: dict[str, list[Tensor]] = {"points": []}
     for item in samples:
         generator = torch.Generator().manual_seed(sum(map(ord, item.token)))
         scale, shift = torch.tensor([16.0, 8.0, 2.0, 1.0, 0.2]), torch.tensor([0.5, 0.5, 0.5, 0, 0])
-        points.append((torch.rand(100, 5, generator=generator) - shift) * scale)
-    return {"inputs": {"points": points}, "data_samples": samples}
+        inputs["points"].append((torch.rand(100, 5, generator=generator) - shift) * scale)
+        if cameras:
+            seen = {
+                "images": torch.randint(0, 255, (2, 3, 32, 64), dtype=torch.uint8, generator=generator),
+                "intrinsics": torch.tensor([[40.0, 0, 32], [0, 40, 16], [0, 0, 1]]).repeat(2, 1, 1),
+                "ego_from_camera": torch.stack([camera_pose(0.0), camera_pose(math.pi)]),
+                "camera_valid": torch.ones(2, dtype=torch.bool),
+            }
+            for key, value in seen.items():
+                inputs.setdefault(key, []).append(value)
+    return {"inputs": inputs, "data_samples": samples}
 
 
 class RecallingDecoder(nn.Module):
@@ -86,7 +95,7 @@ MODELS.register_module(module=RecallingDecoder, force=True)
 
 
 def streaming_mapper(decoder: str = "MapTRDecoder", temporal: bool = True, **options: object) -> nn.Module:
-    """A tiny LiDAR model whose memory has something to say from the start."""
+    """A tiny model, of LiDAR unless ``options`` say more, whose memory has something to say from the start."""
     config: dict = {
         "type": "Mapper",
         "grid": GRID,

@@ -1,9 +1,13 @@
 """The whole model: losses, gradients, modes, independence of frames, and what it refuses."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from mapstack.engine import load_config
 from mapstack.errors import ConfigError, DataError
+from mapstack.geometry import BEVGrid
 from mapstack.registry import MODELS
 from mapstack.structures import MapDataSample
 
@@ -133,3 +137,73 @@ def test_a_missing_input_and_a_missing_map_are_named() -> None:
     batch["data_samples"] = [MapDataSample(metainfo={"token": "unlabelled-frame"})]
     with pytest.raises(DataError, match="unlabelled-frame"):
         losses_of(model, batch)
+
+
+def without(batch: dict, lost: str) -> dict:
+    """The batch with a sensor gone: dark, empty, or not even there."""
+    inputs = {key: list(value) for key, value in batch["inputs"].items()}
+    if lost == "rear camera":
+        inputs["camera_valid"] = [torch.tensor([True, False]) for _ in inputs["camera_valid"]]
+    elif lost == "cameras":
+        inputs["camera_valid"] = [torch.zeros(2, dtype=torch.bool) for _ in inputs["camera_valid"]]
+    elif lost == "lidar":
+        inputs["points"] = [points[:0] for points in inputs["points"]]
+    elif lost == "lidar's key":
+        del inputs["points"]
+    else:
+        inputs = {"points": inputs["points"]}
+    return {"inputs": inputs, "data_samples": batch["data_samples"]}
+
+
+def test_any_sensor_may_be_absent_at_inference() -> None:
+    model = MODELS.build(mapper_config()).eval()
+    found = {}
+    with torch.no_grad():
+        for lost in ("none", "rear camera", "cameras", "cameras' keys", "lidar", "lidar's key"):
+            batch = packed_batch((1, 2))
+            batch = batch if lost == "none" else without(batch, lost)
+            found[lost] = model(**model.data_preprocessor(batch), mode="tensor")["scores"]
+            model(**model.data_preprocessor(batch), mode="predict")
+    for lost in ("rear camera", "cameras", "lidar"):
+        assert not torch.allclose(found[lost], found["none"], atol=1e-5), f"losing {lost} changes nothing"
+    torch.testing.assert_close(found["cameras"], found["cameras' keys"])
+    torch.testing.assert_close(found["lidar"], found["lidar's key"])
+
+
+def test_a_lost_lidar_in_one_frame_leaves_the_others_alone() -> None:
+    model = MODELS.build(mapper_config()).eval()
+    batch = packed_batch((1, 1))
+    with torch.no_grad():
+        before = model(**model.data_preprocessor(batch), mode="tensor")["scores"]
+        batch["inputs"]["points"][0] = batch["inputs"]["points"][0][:0]
+        after = model(**model.data_preprocessor(batch), mode="tensor")["scores"]
+    torch.testing.assert_close(before[1], after[1])
+    assert not torch.allclose(before[0], after[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("lost", ["cameras", "lidar"])
+def test_a_batch_that_lost_a_sensor_trains(lost: str) -> None:
+    model = MODELS.build(mapper_config())
+    losses = losses_of(model, without(packed_batch((3, 2)), lost))
+    sum(losses.values()).backward()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
+    assert all(value.isfinite().all() for value in model.state_dict().values() if value.is_floating_point())
+
+
+RANGES = {"60x30": (50, 100), "100x50": (100, 200), "120x60": (100, 200), "240x60": (100, 400)}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_range_is_one_line_of_a_config(name: str, tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "configs/town"
+    text = (folder / "maptr_lss-pillars_60x30_town.py").read_text().replace("grids/60x30.py", f"grids/{name}.py")
+    (tmp_path / "ranged.py").write_text(text.replace("../_base_", str(folder.parent / "_base_")))
+    cfg = load_config(tmp_path / "ranged.py")
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    assert f"{round(BEVGrid(**pipeline[3].grid).size_m[0])}x" in name + "x"
+    model = MODELS.build(cfg.model).eval()
+    inputs = model.data_preprocessor(packed_batch((1,)))["inputs"]
+    with torch.no_grad():
+        features, _ = model.encode(inputs)
+        scores = model(inputs)["scores"]
+    assert features.shape[-2:] == RANGES[name] and scores.isfinite().all()
