@@ -22,8 +22,6 @@ from mapstack.errors import MapstackError
 from mapstack.geometry import BEVGrid
 from mapstack.registry import MODELS
 
-MIB = 1024**2
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,11 +34,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     return parser.parse_args()
-
-
-def peak_bytes() -> int:
-    """The most memory this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def count_flops(fusion: nn.Module, maps: list[Tensor]) -> int:
@@ -71,18 +64,18 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
     with torch.set_grad_enabled(args.train):
         fusion([x[..., :8, :8] for x in maps])  # what is loaded at first use is not the fuser's memory
-        before = peak_bytes()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         times = []
         for _ in range(args.repeats):
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-        peak = peak_bytes() - before
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {
         "parameters": sum(value.numel() for value in fusion.parameters()),
         "gflops": count_flops(fusion, maps) / 1e9,
         "ms": 1000 * median(times),
-        "peak_mib": peak / MIB,
+        "peak_mib": peak_kib / 1024,
     }
 
 
