@@ -8,6 +8,7 @@ from .camera.ipm import IPMEncoder
 from .camera.lss import LSSEncoder
 from .camera.neck import FeaturePyramid, MergedPyramid, TopDownNeck
 from .decoders import MapTRDecoder
+from .decoders.vectormapnet import GlobalContext, KeypointMatcher, LocalContext, VectorMapNetDecoder
 from .fusion.concat import ConcatFusion
 from .lidar.pillars import DynamicPillars
 from .lidar.point_pillars import PointPillars
@@ -17,6 +18,10 @@ from .pose import MapNet, MapNetLoss, PoseHead
 from .preprocessor import MapDataPreprocessor
 
 __all__ = [
+    "VectorMapNetDecoder",
+    "LocalContext",
+    "KeypointMatcher",
+    "GlobalContext",
     "BEVFormerEncoder",
     "BEVSegmentation",
     "BEVUNet",
