@@ -18,10 +18,6 @@ from .pose import MapNet, MapNetLoss, PoseHead
 from .preprocessor import MapDataPreprocessor
 
 __all__ = [
-    "VectorMapNetDecoder",
-    "LocalContext",
-    "KeypointMatcher",
-    "GlobalContext",
     "BEVFormerEncoder",
     "BEVSegmentation",
     "BEVUNet",
@@ -29,8 +25,11 @@ __all__ = [
     "DynamicPillars",
     "FeaturePyramid",
     "GKTEncoder",
+    "GlobalContext",
     "IPMEncoder",
+    "KeypointMatcher",
     "LSSEncoder",
+    "LocalContext",
     "MapDataPreprocessor",
     "MapNet",
     "MapNetLoss",
@@ -42,4 +41,5 @@ __all__ = [
     "PoseHead",
     "TimmBackbone",
     "TopDownNeck",
+    "VectorMapNetDecoder",
 ]
