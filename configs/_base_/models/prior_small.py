@@ -4,11 +4,15 @@ A config takes priors, puts ``LoadPriors`` before the packing, and names the par
 """
 
 # The streets; an HD map of some years ago (another past at every look in training, one alone in testing); what earlier
-# drives found, of the store that configs/tables/_base_/drives.py makes.
+# drives found. The town's validation streets are driven once: earlier drives are tested on the streets of another town,
+# which no training sees. configs/tables/priors.py makes both stores.
 street_prior = dict(type="StreetPrior", files="data/town/osm/town.osm")
+street_prior_revisited = dict(type="StreetPrior", files="data/town_revisited/osm/town.osm")
 stale_prior = dict(type="HDMapPrior", strength=1.0, pasts=16)
 stale_prior_test = dict(type="HDMapPrior", strength=1.0, seed=100)
 drive_prior = dict(type="DrivePrior", store="data/town/drives")
+drive_prior_revisited = dict(type="DrivePrior", store="data/town_revisited/drives")
+revisited = "data/town_revisited/localisation/val.parquet"
 
 # In training: gone, incomplete, or of another place, so that a wrong map is not believed.
 prior_noise = dict(drop_map=0.15, drop_source=0.1, drop_vector=0.05, exchange=0.15)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
@@ -42,7 +43,7 @@ class PriorOutput:
     contradicted: Tensor | None = None
 
 
-class _Part(nn.Module):
+class _Part(BaseModule):
     """A part that sees some kinds of maps.
 
     Args:

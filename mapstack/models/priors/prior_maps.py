@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseModule, ModuleDict
+from torch import Tensor
 
 from mapstack.errors import ConfigError
 from mapstack.models.building import build_part
@@ -18,7 +19,7 @@ __all__ = ["PriorMaps"]
 
 
 @MODELS.register_module()
-class PriorMaps(nn.Module):
+class PriorMaps(BaseModule):
     """One or several parts that show prior maps to the encoded BEV and to the decoder, one after the other.
 
     Args:
@@ -45,7 +46,7 @@ class PriorMaps(nn.Module):
         self.noise = PriorNoise(**(noise or {}))
         shared = {"grid": grid, "cell_m": cell_m, "in_channels": in_channels, "num_classes": num_classes}
         shared["decoder_dims"] = decoder_dims
-        self.parts = nn.ModuleDict({name: build_part(part, shared) for name, part in parts.items()})
+        self.parts = ModuleDict({name: build_part(part, shared) for name, part in parts.items()})
         if sum(part.makes_queries for part in self.parts.values()) > 1:
             raise ConfigError(
                 "two parts of PriorMaps make queries; give one of them all sources, the other queries=None"
