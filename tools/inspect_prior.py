@@ -1,13 +1,13 @@
 """Place OpenStreetMap's streets on drives, measure how well they lie there, and draw them.
 
-Without --index: the real recordings of --shared, six nuScenes scenes and two Argoverse 2 logs. With --index: every
-scene of an index, with the streets of --osm.
+Without --index on the real recordings of --shared, with it on every scene of an index, by the streets of --osm.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,6 @@ from mapstack.datasets.index import read_index
 from mapstack.datasets.sources import nuscenes
 from mapstack.errors import MapstackError
 from mapstack.geometry.grid import BEVGrid
-from mapstack.geometry.se3 import make_transform, rotation_z
 from mapstack.maps import VectorMap, load_argoverse2, load_geojson, load_map, load_osm
 from mapstack.maps.placement import drivable_surface, measure_placement
 from mapstack.maps.prior_lines import PriorLines
@@ -26,22 +25,23 @@ from mapstack.visualization.frame import load_views
 from mapstack.visualization.prior import draw_placement, draw_prior_views
 
 GRID = BEVGrid((-100.0, -50.0, -5.0, 100.0, 50.0, 3.0), 0.5)
-SCENES = {"0061": "singapore-onenorth", "0103": "boston-seaport", "0655": "boston-seaport", "0757": "boston-seaport"}
-SCENES |= {"1077": "singapore-hollandvillage", "1094": "singapore-hollandvillage"}
+SCENES = {"0061": "singapore-onenorth", **dict.fromkeys(("0103", "0655", "0757"), "boston-seaport")}
+SCENES |= dict.fromkeys(("1077", "1094"), "singapore-hollandvillage")
 LIMIT_M = 50.0
-Drive = tuple[str, VectorMap, np.ndarray, PriorLines]  # name, HD map, (M, 2) track, streets
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="default ../shared")
     parser.add_argument("--index", type=Path, help="an index of one's own instead; its frames have a map")
     parser.add_argument("--osm", type=Path, help="with --index: the street map, in any format of load_osm")
     parser.add_argument("--out", type=Path, help="folder for pictures; none are drawn without")
+    parser.add_argument("--drive", help="only this one")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the last drive's numbers as JSON")
     return parser.parse_args()
 
 
-def shared_drives(data: Path) -> Iterator[Drive]:
+def shared_drives(data: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
     maps = data / "nuscenes_maps"
     for scene, location in SCENES.items():
         streets = PriorLines.from_streets(load_osm(data / "osm" / f"{location}.shp", location))
@@ -53,7 +53,7 @@ def shared_drives(data: Path) -> Iterator[Drive]:
         yield log.name, load_argoverse2(log), track[::10], streets
 
 
-def index_drives(path: Path, osm: Path) -> Iterator[Drive]:
+def index_drives(path: Path, osm: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
     index, scenes = read_index(path), {}
     for row in range(len(index)):
         frame = index.frame(row)
@@ -68,8 +68,7 @@ def index_drives(path: Path, osm: Path) -> Iterator[Drive]:
 def draw_keyframe(data: Path, streets: PriorLines, path: Path) -> None:
     frame = nuscenes.read_frames(data / "nuscenes_keyframe", "v1.0-mini")[0]
     cameras = [camera | {"path": data / "nuscenes_keyframe" / camera["path"]} for camera in frame["cameras"]]
-    picture = draw_prior_views(load_views(cameras), streets, frame["world_from_ego"], GRID)
-    cv2.imwrite(str(path), picture[..., ::-1])
+    cv2.imwrite(str(path), draw_prior_views(load_views(cameras), streets, frame["world_from_ego"], GRID)[..., ::-1])
 
 
 def main() -> None:
@@ -77,15 +76,17 @@ def main() -> None:
     data = args.shared / "data"
     print("drive                                 ego to street, m: median    p90    max   samples  on the road")
     for name, vector_map, track, streets in index_drives(args.index, args.osm) if args.index else shared_drives(data):
+        if args.drive not in (None, name):
+            continue
         streets.require_near(track, LIMIT_M)
         found = measure_placement(streets, track, drivable_surface(vector_map))
         numbers = f"{found.median_m:6.2f} {found.p90_m:6.2f} {found.max_m:6.2f}"
         print(f"{name:<53}{numbers} {found.num_samples:9d} {found.share_inside:12.1%}")
+        if args.metrics:
+            args.metrics.write_text(json.dumps(asdict(found)))
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
-            middle, ahead = track[len(track) // 2], track[-1] - track[0]
-            pose = make_transform(rotation_z(np.arctan2(ahead[1], ahead[0])), np.append(middle, 0.0))
-            picture = draw_placement(vector_map, streets, pose, track, GRID, name)
+            picture = draw_placement(vector_map, streets, track, GRID, name)
             cv2.imwrite(str(args.out / f"{name}.png"), picture[..., ::-1])
             if name == "scene-0061" and not args.index:
                 draw_keyframe(data, streets, args.out / f"{name}-cameras.jpg")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapstack.geometry import BEVGrid
+from mapstack.geometry.se3 import make_transform, rotation_z
 from mapstack.maps import VectorMap
 from mapstack.maps.prior_lines import PRIOR_CLASSES, PriorLines, PriorPatch
 
@@ -27,26 +28,27 @@ def drawn_prior(patch: PriorPatch) -> DrawnMap:
     return DrawnMap(patch.vertices, labels, tuple(PRIOR_CLASSES[label] for label in present))
 
 
-def draw_placement(
-    vector_map: VectorMap, streets: PriorLines, world_from_ego: NDArray, track: NDArray, grid: BEVGrid, title: str
-) -> NDArray:
-    """Streets and the ego track over boundaries and dividers of the HD map, around one pose.
+def draw_placement(vector_map: VectorMap, streets: PriorLines, track: NDArray, grid: BEVGrid, title: str) -> NDArray:
+    """Streets and the ego track over boundaries and dividers of the HD map, around the middle of the track.
 
     Args:
         vector_map: the HD map.
         streets: of the street map.
-        world_from_ego: (4, 4) middle of the picture.
-        track: (M, >= 2) places of the ego vehicle, world metres.
+        track: (M, >= 2) places of the ego vehicle, world metres; from first to last is to the right.
         grid: its range is the picture's.
         title: shown above.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    track = np.asarray(track, float)[:, :2]
+    ahead = track[-1] - track[0]
+    world_from_ego = make_transform(rotation_z(float(np.arctan2(ahead[1], ahead[0]))), np.zeros(3))
+    world_from_ego[:2, 3] = track[len(track) // 2]
     ground = vector_map.crop(world_from_ego, grid, classes=GROUND, divider_rule="painted")
     patch = streets.crop(world_from_ego, grid)
-    offset = np.asarray(track, float)[:, :2] - world_from_ego[:2, 3]
-    lines = [*ground.vertices, *patch.vertices, offset @ world_from_ego[:2, :2]]
+    driven = (track - world_from_ego[:2, 3]) @ world_from_ego[:2, :2]
+    lines = [*ground.vertices, *patch.vertices, driven]
     labels = np.concatenate([ground.labels, np.full(len(patch), len(GROUND)), [len(GROUND) + 1]]).astype(np.int64)
     drawn = DrawnMap(lines, labels, (*GROUND, STREET, "ego track"))
     return draw_bev(grid, [BEVPanel(title, drawn)], panel_width_px=1400)
