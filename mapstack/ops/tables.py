@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["BEVPoolTables", "CanvasTables", "reduce_by_tables"]
@@ -34,10 +35,10 @@ def reduce_by_tables(rows: Tensor, levels: Sequence[Tensor], wanted: Tensor, red
     nothing = rows.new_full((1, rows.shape[1]), 0.0 if reduce == "sum" else torch.finfo(rows.dtype).min)
     results = [rows.new_zeros(1, rows.shape[1])]
     for table in levels:
-        taken = torch.cat([nothing, rows])[table.long()]  # (N, K, C)
+        taken = F.embedding(table, torch.cat([nothing, rows]))  # (N, K, C); exports as Gather, an index as GatherND
         rows = taken.sum(1) if reduce == "sum" else taken.amax(1)
         results.append(rows)
-    return torch.cat(results)[wanted.long()]
+    return F.embedding(wanted, torch.cat(results))
 
 
 def _levels(inputs: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]:
@@ -114,7 +115,7 @@ class CanvasTables:
     def gather(self, canvas: Tensor) -> Tensor:
         """As :func:`mapstack.ops.gather_from_canvas`: (B, F, rows, cols) to (M, F), zero for a point outside."""
         rows = canvas.permute(0, 2, 3, 1).flatten(0, 2)
-        return torch.cat([torch.zeros_like(rows[:1]), rows])[self.points.long()]
+        return F.embedding(self.points, torch.cat([torch.zeros_like(rows[:1]), rows]))
 
     def count(self) -> Tensor:
         """(B, 1, rows, cols) points in each cell."""
