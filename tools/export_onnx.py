@@ -15,6 +15,7 @@ from mapstack.engine.inference import build_dataset, build_trained_model
 from mapstack.errors import DataError, MapstackError
 from mapstack.export.describe import POOLS, plan_export
 from mapstack.export.exporter import export_onnx
+from mapstack.export.operators import unsupported_operators
 from mapstack.export.parity import POINT_TOLERANCE_M, SCORE_TOLERANCE, check_parity
 
 
@@ -61,6 +62,8 @@ def main() -> None:
         f"differs by at most {parity.point_error_m * 1000:.4f} mm (allowed {POINT_TOLERANCE_M * 1000:g}) and "
         f"{parity.score_error:.2g} in score (allowed {SCORE_TOLERANCE:g})"
     )
+    refused = ", ".join(f"{count} {name}" for name, count in unsupported_operators(args.out).items())
+    print(f"TensorRT's parser does not list: {refused or 'nothing'} (docs/TENSORRT_OPERATORS.md)")
 
 
 if __name__ == "__main__":

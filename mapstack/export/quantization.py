@@ -22,7 +22,7 @@ __all__ = ["TARGETS", "Damage", "group_nodes", "measure_damage", "quantize_int8"
 QUANTIZED_TYPES = ("Conv", "MatMul", "Gemm")
 TARGETS = ("cpu", "tensorrt")
 GROUP_DEPTH = 3  # parts of a module's path that make a group: encoders.camera.backbone
-SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes the modules that a node came from
+PARAMETER = re.compile(r"model\.([\w.]+)\.\w*(?:weight|bias)")  # how the exporter names parameters; fusing keeps it
 Inputs = Mapping[str, NDArray]
 
 
@@ -73,16 +73,20 @@ def measure_damage(reference: Sequence[Inputs], path: Path, frames: Sequence[Inp
     return Damage(float(np.mean(scores)), float(np.mean(points)))
 
 
-def group_nodes(model: onnx.ModelProto) -> dict[str, list[str]]:
-    """Names of the nodes that can be quantised, by the part of the model they belong to."""
+def group_nodes(model: onnx.ModelProto, depth: int = GROUP_DEPTH) -> dict[str, list[str]]:
+    """Names of the nodes that can be quantised, by the first ``depth`` parts of their module's path."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     groups: dict[str, list[str]] = {}
     for node in model.graph.node:
         if node.op_type in QUANTIZED_TYPES:
-            scopes = next((item.value for item in node.metadata_props if item.key == SCOPES), "")
-            paths = re.findall(r"'([^']*)'", scopes)
-            # The last scope is the node itself, the one before it the module.
-            path = max(paths[:-1] or paths or [node.name], key=len).removeprefix("model.")
-            groups.setdefault(".".join(path.split(".")[:GROUP_DEPTH]), []).append(node.name)
+            # A weight that was transposed has lost its name, but not the bias that is added next.
+            following = (name for reader in readers.get(node.output[0], []) for name in reader.input)
+            found = (PARAMETER.search(name) for name in (*node.input, *following))
+            path = next((match[1] for match in found if match), node.name)
+            groups.setdefault(".".join(path.split(".")[:depth]), []).append(node.name)
     return groups
 
 
@@ -104,6 +108,7 @@ def quantize_int8(
     *,
     target: str = "cpu",
     max_damage: float = 0.01,
+    depth: int = GROUP_DEPTH,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
     """Write an 8-bit model, quantised statically, whose damage on the calibration frames stays below a limit.
@@ -118,6 +123,7 @@ def quantize_int8(
         target: "cpu" (unsigned activations, 7-bit weights where the processor would saturate) or "tensorrt" (signed,
             symmetric).
         max_damage: see :attr:`Damage.total`.
+        depth: parts of a module's path that make a group.
         report: is told a line for each step.
 
     Returns:
@@ -135,7 +141,7 @@ def quantize_int8(
     with tempfile.TemporaryDirectory() as folder:
         prepared, trial = Path(folder) / "prepared.onnx", Path(folder) / "trial.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        groups = group_nodes(onnx.load(prepared))
+        groups = group_nodes(onnx.load(prepared), depth)
 
         def damage(chosen: Sequence[str]) -> float:
             nodes = [node for group in chosen for node in groups[group]]

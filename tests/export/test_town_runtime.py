@@ -22,6 +22,7 @@ from mapstack.export.sensors import SensorFrame
 from mapstack.export.soak import FAULTS, soak
 from mapstack.maps import load_geojson
 
+from .conftest import stand_in_inputs
 from .rigs import CAMERAS, Exported, batch_of
 
 ORIGIN = (103.78475189208984, 1.2882100868743724)
@@ -67,8 +68,10 @@ def test_a_drive_comes_out_as_from_the_training_pipeline(town_export: Exported, 
         expected, found = sample.pred, result.prediction
         assert result.reset is None and not result.broken and len(found) == len(expected)
         assert np.abs(found.scores - expected.scores.numpy()).max() < SCORE_TOLERANCE
-        np.testing.assert_array_equal(found.labels, expected.labels.numpy())
-        assert np.abs(found.points - expected.points.numpy()).max() < POINT_TOLERANCE_M
+        # Elements whose scores are the same to the last digits may change places.
+        gaps = np.abs(found.points[:, None] - expected.points.numpy()[None]).max((2, 3))
+        gaps[found.labels[:, None] != expected.labels.numpy()[None]] = np.inf
+        assert gaps.min(1).max() < POINT_TOLERANCE_M
         assert set(result.stages_ms) == {"prepare", "tables", "network", "read"}
     assert runtime.pool.num_made >= 1
 
@@ -88,9 +91,10 @@ def test_the_past_counts_until_it_is_forgotten(town_export: Exported, runtime: M
 def test_ten_thousand_frames_in_small(town_export: Exported, runtime: MapRuntime) -> None:
     """The soak of tools/soak_runtime.py, every fault at least once."""
     runtime.reset()
-    report = soak(runtime, MapRuntime(town_export.path), drive(town_export)[:2], 150, fault_share=0.5, fresh_share=0.3)
+    fresh = MapRuntime(town_export.path, num_threads=4)
+    report = soak(runtime, fresh, drive(town_export)[:2], 120, fault_share=0.5, fresh_share=0.3)
     assert report.wrong == []
-    assert report.frames == 150 and report.resets > 5 and report.refused > 0 and report.fresh_checks > 0
+    assert report.frames == 120 and report.resets > 5 and report.refused > 0 and report.fresh_checks > 0
     assert len(report.faults) > 0.8 * len(FAULTS)
     assert report.growth_mb < 60
 
@@ -157,30 +161,36 @@ def calibration(town_export: Exported, runtime: MapRuntime) -> list[dict]:
     return [runtime.prepare(frame)[0] for frame in drive(town_export)]
 
 
-@pytest.mark.parametrize("target", quantization.TARGETS)
-def test_eight_bits_stay_near_and_the_worst_layers_in_float(
-    town_export: Exported, calibration: list[dict], target: str, tmp_path: Path
+def test_eight_bits_stay_near_and_tensorrt_takes_them(
+    town_export: Exported, calibration: list[dict], tmp_path: Path
 ) -> None:
     out = tmp_path / "int8.onnx"
-    lines: list[str] = []
-    if target == "cpu":
-        with pytest.raises(ExportError, match="no layer can be quantised"):
-            quantization.quantize_int8(town_export.path, out, calibration[:1], max_damage=-1.0)
-        assert not out.exists()
     groups = quantization.quantize_int8(
-        town_export.path, out, calibration[:1], target=target, max_damage=0.2, report=lines.append
+        town_export.path, out, calibration[:1], target="tensorrt", max_damage=0.5, depth=1
     )
-    assert any(value >= 0 for value in groups.values()) and len(lines) > len(groups)
-    assert any(name.startswith("encoders.camera") for name in groups)
-    kinds = [node.op_type for node in onnx.load(out).graph.node]
-    assert "QuantizeLinear" in kinds
-    quantized = MapRuntime(out)
-    assert quantized.metadata == town_export.plan.metadata
-    reference = [MapRuntime(town_export.path).run(frame) for frame in calibration[:1]]
-    damage = quantization.measure_damage(reference, out, calibration[:1])
-    assert 0 < damage.total <= 0.2
-    if target == "tensorrt":
-        assert unsupported_operators(out) == {}
+    assert {"encoders", "bev_encoder", "decoder"} <= set(groups) and max(groups.values()) > 0
+    assert MapRuntime(out).metadata == town_export.plan.metadata
+    assert unsupported_operators(out) == {}
+
+
+@pytest.mark.parametrize("target", quantization.TARGETS)
+def test_the_layers_that_suffer_most_go_back_to_float(
+    stand_in: torch.nn.Module, onnx_path: Path, target: str, tmp_path: Path
+) -> None:
+    out, lines = tmp_path / "int8.onnx", []
+    frames = [{name: value.numpy() for name, value in stand_in_inputs(2, 50, seed).items()} for seed in range(3)]
+    loose = quantization.quantize_int8(onnx_path, out, frames, target=target, max_damage=10.0, report=lines.append)
+    assert set(loose) == {"embed", "mix", "score", "offset"} and min(loose.values()) >= 0
+    assert "4 of 4 groups in 8 bits" in lines[-1]
+    reference = [MapRuntime(onnx_path).run(frame) for frame in frames]
+    damage = quantization.measure_damage(reference, out, frames).total
+    assert damage > 0 and {node.op_type for node in onnx.load(out).graph.node} > {"QuantizeLinear", "DequantizeLinear"}
+    tight = quantization.quantize_int8(onnx_path, out, frames, target=target, max_damage=0.5 * damage)
+    assert 0 < sum(value < 0 for value in tight.values()) < 4
+    assert quantization.measure_damage(reference, out, frames).total <= 0.5 * damage
+    with pytest.raises(ExportError, match="no layer can be quantised"):
+        quantization.quantize_int8(onnx_path, tmp_path / "none.onnx", frames[:1], target=target, max_damage=-1.0)
+    assert not (tmp_path / "none.onnx").exists()
 
 
 def test_half_precision_keeps_its_inputs_and_stays_near(
