@@ -17,4 +17,19 @@ rows = [
         config="configs/town/maptr-stream_lss-pillars_60x30_town.py",
         options=clips,
     ),
+    dict(
+        name="cameras + lidar, StreamMapNet's decoder, single frame",
+        config="configs/town/streammapnet_lss-pillars_60x30_town.py",
+        options=_base_.finetune,
+    ),
+    dict(
+        name="cameras + lidar, StreamMapNet's decoder, streaming BEV",
+        config="configs/town/streammapnet-stream_lss-pillars_60x30_town.py",
+        options={**clips, "model.decoder.num_propagated": 0},
+    ),
+    dict(
+        name="cameras + lidar, StreamMapNet's decoder, streaming BEV and queries",
+        config="configs/town/streammapnet-stream_lss-pillars_60x30_town.py",
+        options=clips,
+    ),
 ]
