@@ -114,6 +114,7 @@ def plan_export(
         cameras=tuple(cameras),
         state=state,
         max_gap_s=getattr(model, "max_gap_s", 1.5),
+        max_priors=model.data_preprocessor.max_priors if getattr(model, "prior", None) is not None else None,
         **(_tables(model, images) if pool == "tables" else {}),
         **fields,
     )

@@ -65,6 +65,7 @@ class ModelMetadata:
         max_gap_s: frames farther apart do not continue each other.
         pool: set where the graph takes gather tables for its BEV pool, see :mod:`mapstack.export.tables`.
         pillar_cell_m: edge of the pillars that it takes gather tables for, None where it does not.
+        max_priors: most prior vectors of a frame, the nearest; None without priors.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +85,7 @@ class ModelMetadata:
     max_gap_s: float = 1.5
     pool: PoolGeometry | None = None
     pillar_cell_m: float | None = None
+    max_priors: int | None = None
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted."""

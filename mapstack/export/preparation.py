@@ -78,7 +78,7 @@ class FramePreparation:
             arrays["lidar_valid"] = np.array([len(points) > 0])
         if not self.metadata.num_cameras:
             arrays["batch_like"] = np.zeros(1, np.float32)
-        return arrays | prior_arrays(frame.prior), broken
+        return arrays | prior_arrays(frame.prior, self.metadata.max_priors), broken
 
     def _origin_shift(self, frame: SensorFrame, broken: dict[str, str]) -> NDArray:
         """(4, 4) new_from_ego: the identity unless the model's origin lies below the LiDAR."""
@@ -177,11 +177,15 @@ def _move(sweep: LidarSweep, lag_s: float, preparation: LidarPreparation) -> NDA
     return points
 
 
+LENGTH_WEIGHT = 0.1  # as in mapstack.models.priors.batch
 NUM_TAGS = 5  # of mapstack.maps.prior_lines.PRIOR_TAGS, whose module is not read where only a runtime is
 
 
-def prior_arrays(prior: PriorVectors | None) -> dict[str, NDArray]:
-    """The prior's arrays by the names of the model's inputs, a batch of one, N at least 1; empty without a prior."""
+def prior_arrays(prior: PriorVectors | None, limit: int | None = None) -> dict[str, NDArray]:
+    """The prior's arrays by the names of the model's inputs, a batch of one, N at least 1; empty without a prior.
+
+    With a limit the nearest vectors come first and the rest is cut, as the model's preprocessor has it.
+    """
     if prior is None:
         return {}
     count = len(prior.points)
@@ -197,8 +201,18 @@ def prior_arrays(prior: PriorVectors | None) -> dict[str, NDArray]:
         else np.asarray(prior.tags, np.float32),
         "prior_valid": np.ones(count, bool),
     }
+    if limit is not None and count:
+        order = _nearest_and_longest(named["prior_points"][..., :2])[:limit]
+        named = {name: value[order] for name, value in named.items()}
     padding = 1 if count == 0 else 0
     return {
         name: np.concatenate([value, np.zeros((padding, *value.shape[1:]), value.dtype)])[None]
         for name, value in named.items()
     }
+
+
+def _nearest_and_longest(flat: NDArray) -> NDArray:
+    """Order of (n, P, 2) vectors by distance from the ego, a longer one being allowed to lie a little farther away."""
+    distance = np.linalg.norm(flat, axis=-1).min(1)
+    length = np.linalg.norm(np.diff(flat, axis=1), axis=-1).sum(1)
+    return np.argsort(distance - np.float32(LENGTH_WEIGHT) * length, kind="stable")

@@ -35,6 +35,7 @@ class Prediction:
         scores: (N,) float32 in [0, 1].
         scales: (N, P, 2) metres, the expected error of each coordinate; None where the model does not say.
         topology: (N, N) in [0, 1], confidence that element n leads to element m; None where the model does not say.
+        vertices: N arrays (n_i, 2) ego metres, of a decoder that writes polylines of any length; None otherwise.
     """
 
     points: NDArray
@@ -42,6 +43,7 @@ class Prediction:
     scores: NDArray
     scales: NDArray | None = None
     topology: NDArray | None = None
+    vertices: list[NDArray] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,9 +72,8 @@ class RuntimeResult:
     def geojson(self) -> dict:
         """A FeatureCollection in world metres, see :func:`mapstack.export.geojson.prediction_geojson`."""
         found, frame = self.prediction, self.frame
-        return prediction_geojson(
-            found.points, found.labels, found.scores, self.classes, frame.world_from_ego, frame.name
-        )
+        lines = found.points if found.vertices is None else found.vertices
+        return prediction_geojson(lines, found.labels, found.scores, self.classes, frame.world_from_ego, frame.name)
 
     def lanelet2(self, origin: tuple[float, float]) -> str:
         """A Lanelet2 file's text; ``origin`` is the (lon, lat) of the world frame's zero."""
@@ -230,7 +231,11 @@ class MapRuntime:
             inside = np.clip(points[query], (low_x, low_y), (high_x, high_y)).astype(points.dtype)
             scales = answer["scales"][frame][query] if "scales" in answer else None
             topology = answer["topology"][frame][np.ix_(query, query)] if "topology" in answer else None
-            predictions.append(Prediction(inside, order % num_classes, scores.flat[order], scales, topology))
+            vertices = None
+            if "vertices" in answer:
+                lines, counts = answer["vertices"][frame][query], answer["counts"][frame][query]
+                vertices = [line[:count] for line, count in zip(lines, counts, strict=True)]
+            predictions.append(Prediction(inside, order % num_classes, scores.flat[order], scales, topology, vertices))
         return predictions
 
     def end_profiling(self) -> Path:

@@ -19,6 +19,7 @@ from mapstack.export.playback import frame_from_row
 from mapstack.export.preparation import FramePreparation
 from mapstack.export.sensors import LidarSweep, PriorVectors, SensorFrame
 from mapstack.models import MapDataPreprocessor
+from mapstack.models.priors.batch import nearest_and_longest
 
 from .conftest import METADATA
 from .rigs import CAMERAS, dataset_of, small_config
@@ -150,6 +151,18 @@ def test_priors_are_padded_and_an_empty_one_is_not_valid(fused: tuple[MapDataset
     assert arrays["prior_points"].shape == (1, 1, 5, 2) and not arrays["prior_valid"].any()
     with pytest.raises(DataError, match="must be as many"):
         FramePreparation(fused[1])(replace(frame, prior=replace(prior, labels=labels[:1])))
+
+
+def test_of_many_priors_the_models_own_choice_is_kept(fused: tuple[MapDataset, ModelMetadata]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = (torch.rand(30, 1, 2, generator=generator) - 0.5) * 60 + torch.randn(30, 5, 2, generator=generator).cumsum(
+        1
+    )
+    numbers = np.arange(30)
+    prior = PriorVectors(points.numpy(), numbers, numbers, np.ones(30))
+    frame = replace(frame_from_row(fused[0].get_data_info(0)), prior=prior)
+    arrays, _ = FramePreparation(replace(fused[1], max_priors=12))(frame)
+    assert arrays["prior_labels"][0].tolist() == nearest_and_longest(points, 12).tolist()
 
 
 def test_normalised_pixels_are_the_preprocessors() -> None:
