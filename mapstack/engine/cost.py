@@ -82,8 +82,8 @@ def measure_encoder(encoder: nn.Module, inputs: dict[str, Tensor | int], rounds:
             start = time.perf_counter()
             encoder(inputs)
             times.append(time.perf_counter() - start)
-        with FlopCounterMode(display=False) as flops:
-            encoder(inputs)
+    with FlopCounterMode(display=False) as flops:  # it wants gradients on, where a parameter is an input of a module
+        encoder(inputs)
     before = forget_peak()
     encoder.train()(inputs)[0].square().mean().backward()
     return {

@@ -23,16 +23,15 @@ class PixelBackbone(nn.Module):
     """Pixels as features: what reaches the BEV comes from that very place of the image.
 
     Args:
-        stride: pixels per feature cell and side.
-        channels: C, copies of the three colours.
+        strides: pixels per feature cell and side, of every level.
     """
 
-    def __init__(self, stride: int = 1, channels: int = 6) -> None:
+    def __init__(self, strides: tuple[int, ...] = (1,)) -> None:
         super().__init__()
-        self.stride, self.out_channels = stride, [channels]
+        self.strides, self.out_channels = strides, [6] * len(strides)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return [F.avg_pool2d(images, self.stride).repeat(1, self.out_channels[0] // 3, 1, 1)]
+        return [F.avg_pool2d(images, stride).repeat(1, 2, 1, 1) for stride in self.strides]
 
 
 SMALL_RESNET = {"type": "TimmBackbone", "name": "resnet18", "kwargs": {"channels": (8, 8, 16, 16)}}
@@ -62,7 +61,7 @@ def make_transparent(encoder: CameraEncoder) -> CameraEncoder:
             module.weight.data.zero_()
             module.weight.data[:, :, module.kernel_size[0] // 2, module.kernel_size[1] // 2] = values
     if isinstance(encoder, LSSEncoder):  # depth from the ground alone, and sure of it
-        encoder.prior_scale.data.fill_(3.0)
+        encoder.prior_scale.data.fill_(5.0)
         encoder.head[1].weight.data[: len(encoder.depth_bins)] = 0
     return encoder
 
