@@ -21,12 +21,13 @@ from .layers import CENTERLINES, CROSSINGS, DIVIDER_LAYERS, LANE_BOUNDARIES, OUT
 from .osm import Place, world_from_wgs84
 from .vector_map import VectorMap
 
-__all__ = ["LANELET2_WAYS", "LAYER_TAG", "load_lanelet2", "mark_of"]
+__all__ = ["LANELET2_WAYS", "LAYER_TAG", "LEFT_POINTS", "load_lanelet2", "mark_of"]
 
 LANELET2_WAYS = "lanelet2_way"  # ways that bound no lanelet for vehicles; attributes type, subtype
 VEHICLE_SUBTYPES = ("road", "highway", "play_street", "emergency_lane", "bus_lane", "exit")
 COLORS = {"white": "WHITE", "yellow": "YELLOW"}
 LOCAL = "local"
+LEFT_POINTS = "left_points"  # of a crossing's ring, how many of its first vertices are the lanelet's left side
 LAYER_TAG = "mapstack:layer"  # our writer's: the layer that a way beside the lanes was
 OWN_LAYERS = (*DIVIDER_LAYERS, OUTLINES, CENTERLINES)
 
@@ -81,7 +82,9 @@ def load_lanelet2(path: str | Path, place: Place) -> VectorMap:
             [_ring(lane) for lane in lanes], [_about(lane) for lane in lanes], where=f"{path}"
         ),
         CROSSINGS: MapLayer.from_polygons(
-            [_ring(walk) for walk in walks], [_about(walk) for walk in walks], where=f"{path}"
+            [_ring(walk) for walk in walks],
+            [{**_about(walk), LEFT_POINTS: len(walk.left)} for walk in walks],
+            where=f"{path}",
         ),
         CENTERLINES: _centerlines(lanes, path),
     }

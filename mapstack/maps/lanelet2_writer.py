@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mapstack.errors import DataError
 
-from .lanelet2 import LANELET2_WAYS, LAYER_TAG
+from .lanelet2 import LANELET2_WAYS, LAYER_TAG, LEFT_POINTS
 from .layers import CENTERLINES, CROSSINGS, LANE_BOUNDARIES, OUTLINES
 from .vector_map import VectorMap
 
@@ -51,7 +51,7 @@ def write_lanelet2(vector_map: VectorMap, path: str | Path, wgs84_from_world: Ca
     document = _Document(wgs84_from_world)
     _write_lanes(document, vector_map)
     for polygon, about in _rows(vector_map, CROSSINGS):
-        edges = _long_edges(polygon)
+        edges = _long_edges(polygon, about.get(LEFT_POINTS))
         sides = {role: document.way(edge, {"type": "pedestrian_marking"}) for role, edge in edges.items()}
         document.lanelet(sides, {"subtype": "crosswalk", "location": "urban", "one_way": "no"}, about)
     for name, tags in WAY_TAGS.items():
@@ -106,9 +106,11 @@ def _write_lanes(document: "_Document", vector_map: VectorMap) -> None:
         document.lanelet(ways, tags, {"token": token})
 
 
-def _long_edges(polygon: shapely.Polygon) -> dict[str, NDArray]:
-    """The two longer sides as left and right."""
+def _long_edges(polygon: shapely.Polygon, left_points: int | None) -> dict[str, NDArray]:
+    """The sides of a crossing that was a lanelet, else the two longer sides as left and right."""
     corners = _vertices(polygon.exterior)[:-1]
+    if left_points is not None:
+        return {"left": corners[:left_points], "right": corners[left_points:][::-1]}
     if len(corners) != 4:
         flat = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapely.force_2d(polygon)))[:4]
         corners = np.column_stack([flat, np.full(4, corners[:, 2].mean())]) if corners.shape[1] == 3 else flat
