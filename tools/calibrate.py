@@ -43,7 +43,8 @@ def trained(args: argparse.Namespace) -> Path:
     """The checkpoint that was named, or that of a training made now."""
     if args.checkpoint is not None:
         return args.checkpoint
-    command = [sys.executable, "tools/train.py", args.config, "--work-dir", str(args.work_dir), "--resume"]
+    command = [sys.executable, "tools/train.py", args.config, "--work-dir", str(args.work_dir)]
+    command += ["--resume"] if latest_checkpoint(args.work_dir) else []
     subprocess.run([*command, *(["--cfg-options", *args.cfg_options] if args.cfg_options else [])], check=True)
     return Path(latest_checkpoint(args.work_dir))
 

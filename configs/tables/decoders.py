@@ -1,14 +1,14 @@
 """Decoders behind one encoder at one budget."""
 
-_base_ = ["./_base_/town.py", "./_base_/finetune.py"]
+_base_ = ["./_base_/encoder.py"]
 
 title = (
-    "Decoders behind the demo's encoder, whose shipped weights every row starts from; MapTR's decoder comes with "
-    "them, the others begin untrained. 250 steps of 4 frames each."
+    "Decoders that begin untrained behind the demo's encoder with its shipped weights: 250 steps of 4 frames each at "
+    "60 x 30 m, 200 at 100 x 50 m."
 )
 seeds = [0]
-budget = {**_base_.finetune, "train_cfg.max_iters": 250, "train_cfg.val_interval": 250}
-wide = dict(_base_.finetune)  # the wide patch costs three times as much
+budget = {**_base_.fresh_decoder, "train_cfg.max_iters": 250, "train_cfg.val_interval": 250}
+wide = {**_base_.fresh_decoder}  # the wide patch costs more
 rows = [
     dict(name="MapTR, 60 x 30 m", config="configs/town/maptr_lss-pillars_60x30_town.py", options=budget),
     dict(name="MapTRv2, 60 x 30 m", config="configs/town/maptrv2_lss-pillars_60x30_town.py", options=budget),
