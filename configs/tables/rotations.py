@@ -14,8 +14,7 @@ columns = {
     "train/minutes": "minutes",
 }
 rows = [
-    dict(name="6-D", config=_base_.posenet, options={"model.head.rotation": "six_d"}),
-    dict(name="5-D", config=_base_.posenet, options={"model.head.rotation": "five_d"}),
+    dict(name="6-D", config=_base_.posenet, options={}),
     dict(name="quaternion", config=_base_.posenet, options={"model.head.rotation": "quaternion"}),
     dict(name="log quaternion", config=_base_.posenet, options={"model.head.rotation": "log_quaternion"}),
     dict(name="Euler", config=_base_.posenet, options={"model.head.rotation": "euler"}),
