@@ -145,3 +145,21 @@ def test_the_town_is_inspected_and_drawn(
     name, median, *_, inside = row.split()
     assert float(median) < 12.0 and float(inside.rstrip("%")) > 60.0
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_todays_map_scored_as_a_prediction_is_perfect_and_an_aged_one_is_not(
+    town_index: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plumbing from map to score, and what a model with an aged map must beat."""
+    config = tmp_path / "configs/town/prior.py"
+    config.parent.mkdir(parents=True)
+    base = ROOT / "configs/town/maptr_lss-pillars_60x30_town.py"
+    scores = []
+    for strength in (0.0, 1.0):
+        prior = f"dict(type='LoadPriors', priors=[dict(type='HDMapPrior', strength={strength})], grid=_base_.grid)"
+        dataset = f"dict(ann_file={str(town_index['val'])!r}, pipeline=_base_.truth + [{prior}])"
+        config.write_text(f"_base_ = [{str(base)!r}]\ntest_dataloader = dict(dataset={dataset})\n")
+        run_tool(monkeypatch, "score_prior", str(config), "--metrics", str(tmp_path / "scores.json"))
+        scores.append(json.loads((tmp_path / "scores.json").read_text()))
+    assert scores[0]["maptr/mAP"] == pytest.approx(1.0, abs=1e-6)
+    assert 0.2 < scores[1]["maptr/mAP"] < 0.95
