@@ -1,5 +1,6 @@
 """Scores of vector maps: pure functions per protocol, one :func:`evaluate`, and a thin MMEngine metric."""
 
+from .change_detection import ChangeScores, JudgedPieces, score_changes
 from .change_metric import ChangeMetric
 from .comparison import compare, render_comparison
 from .map_metric import MapMetric
@@ -15,6 +16,8 @@ __all__ = [
     "PROTOCOLS",
     "Bins",
     "ChangeMetric",
+    "ChangeScores",
+    "JudgedPieces",
     "MapMetric",
     "Options",
     "PoseMetric",
@@ -25,5 +28,6 @@ __all__ = [
     "evaluate",
     "open_submission",
     "render_comparison",
+    "score_changes",
     "write_submission",
 ]
