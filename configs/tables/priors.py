@@ -47,7 +47,7 @@ elsewhere = {"test_dataloader.dataset.ann_file": f"{often}/val.parquet"}
 strength = "test_dataloader.dataset.pipeline.5.priors.0.strength"
 none, raster, polyline = "maptr_", "maptr-sdraster_", "maptr-sdpolyline_"
 streets, stale, drives, every = "maptr-sd_", "maptr-stalehd_", "maptr-drives_", "maptr-allpriors_"
-copy = "tools/score_priors.py configs/town/maptr-stalehd_lss-pillars_"
+copy = "tools/score_prior.py configs/town/maptr-stalehd_lss-pillars_"
 named = [
     ("no prior", none, {}),
     ("streets, raster", raster, {}),
@@ -73,7 +73,7 @@ rows = [
 ] + [
     dict(
         name=f"{size}, the old HD map itself, strength {value}",
-        command=f"{copy}{short}_town.py --out {{out}} --cfg-options {strength}={value}",
+        command=f"{copy}{short}_town.py --metrics {{out}} --cfg-options {strength}={value}",
     )
     for size, short in ranges
     for value in (0.5, 1.0, 2.0)

@@ -59,8 +59,8 @@ def held_out(places: NDArray) -> NDArray:
 class VectorCrops(BaseDataset):
     """Places along the lines of maps, heading along them; tiles of ground are held out.
 
-    A place of the training part lies farther than ``reach_m`` from every held-out tile, so that no crop of one part
-    shows ground of the other (a test). The pipeline gets ``token``, ``seed``, ``world_from_ego`` (4, 4),
+    A place of the training part lies ``reach_m`` or more from every held-out tile, so that no crop of one part shows
+    ground of the other (a test). The pipeline gets ``token``, ``seed``, ``world_from_ego`` (4, 4),
     ``prior_lines`` (:class:`PriorLines`) and ``prior_source``.
 
     Args:
@@ -71,7 +71,7 @@ class VectorCrops(BaseDataset):
         part: "train" or "held_out".
         spacing_m: between places of a line.
         max_places: of one map and part; more are thinned evenly.
-        reach_m: from a place to the farthest corner of its crop.
+        reach_m: as far as two crops reach together, from their places to their farthest corners.
         test_mode: as MMEngine has it.
         lazy_init: leave the maps unread until ``full_init``.
     """
@@ -83,7 +83,7 @@ class VectorCrops(BaseDataset):
         part: str = "train",
         spacing_m: float = 20.0,
         max_places: int = 2000,
-        reach_m: float = 60.0,
+        reach_m: float = 90.0,
         *,
         test_mode: bool = False,
         lazy_init: bool = False,

@@ -145,7 +145,7 @@ def test_contradiction_is_learned_from_the_list_of_changes() -> None:
         y = (torch.arange(8) - 3.5)[None, :, None].expand(4, 8, 8)
         return evidence, replace(batch(8, 8, 8, 8), points=torch.stack([x, y], -1), changed=(~rows).long())
 
-    for step in range(60):
+    for step in range(110):
         evidence, vectors = problem(step)
         loss = prior.loss(prior(evidence, vectors), vectors)["loss_change"]
         optimizer.zero_grad()
