@@ -183,7 +183,7 @@ def test_the_plane_has_its_own(name: str) -> None:
 
 
 def turns_about_z(yaw: Tensor) -> Tensor:
-    return torch.from_numpy(Rotation.from_euler("z", yaw.numpy()).as_matrix())
+    return torch.from_numpy(Rotation.from_euler("z", yaw.numpy()[:, None]).as_matrix())
 
 
 @pytest.mark.parametrize("name", NAMES)
