@@ -1,6 +1,6 @@
 """Time VectorMapNet's generator with its key-value cache and without: polylines that all run to their full length.
 
-python tools/benchmark_generation.py [CONFIG] [--elements 50] [--vertices 30] [--rounds 3] [--out metrics.json]
+python tools/benchmark_generation.py [CONFIG] [--elements 50] [--vertices 30] [--threads 1] [--out metrics.json]
 """
 
 import argparse
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--vertices", type=int, default=30)
     parser.add_argument("--frames", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="where each way's milliseconds and the speed-up are written")
     return parser.parse_args()
 
@@ -37,6 +38,7 @@ def parse_args() -> argparse.Namespace:
 @torch.no_grad()
 def main() -> None:
     args = parse_args()
+    torch.set_num_threads(args.threads)
     cfg = load_config(args.config)
     torch.manual_seed(0)
     section = copy.deepcopy(cfg.model.decoder) | {"max_vertices": args.vertices}

@@ -20,7 +20,7 @@ class Polylines(NamedTuple):
         vertices: (B, N, V, 2) ego metres.
         counts: (B, N) int64, from 2 to V.
         scales: (B, N, V, 2) metres: how far each coordinate would lie from the chosen one on average, were it drawn
-            from the distribution that it was chosen from (and half of its token's own width, on average, at least).
+            from the distribution that it was chosen from, and a quarter of a token for its rounding; 0 on padding.
     """
 
     vertices: Tensor
@@ -120,8 +120,9 @@ def _spread(logits: Tensor, token: Tensor, token_m: float) -> Tensor:
 
 def _finished(generator: PolylineGenerator, tokens: Tensor, spread: Tensor) -> Polylines:
     pairs = tokens.unflatten(2, (-1, 2))
-    counts = (pairs[..., 0] != END).sum(-1)
-    return Polylines(generator.codec.decode(pairs), counts, spread.unflatten(2, (-1, 2)))
+    written = pairs[..., :1] != END
+    scales = spread.unflatten(2, (-1, 2)).masked_fill(~written, 0)
+    return Polylines(generator.codec.decode(pairs), written.sum((-2, -1)), scales)
 
 
 def generate_without_cache(

@@ -52,7 +52,7 @@ class _Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dims) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
 
-    def _attend(self, x: Tensor, heads: tuple[Tensor, Tensor, Tensor], mask: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, heads: tuple[Tensor, Tensor, Tensor], mask: Tensor | None) -> Tensor:
         seen = F.scaled_dot_product_attention(*heads, attn_mask=mask)  # (B N, heads, T, E / heads)
         return self.out(seen.transpose(1, 2).flatten(2)).view(x.shape)
 
@@ -74,12 +74,18 @@ class _Layer(nn.Module):
     def step(
         self, x: Tensor, reference: Tensor, memory: tuple[Tensor, ...], cache: Cache, here: Tensor
     ) -> tuple[Tensor, Cache]:
-        """Update one more token (B, N, 1, E) that has place ``here`` (1,) in the cache's S."""
+        """Update one more token (B, N, 1, E) that has place ``here`` (1,) in the cache's S; the cache is written to."""
         query, key, value = self._heads(x)
-        place = torch.arange(cache.keys.shape[2], device=x.device)
-        mine = (place == here)[:, None]
-        cache = Cache(torch.where(mine, key, cache.keys), torch.where(mine, value, cache.values))
-        seen = self._attend(x, (query, *cache), (place <= here)[None])
+        if torch.onnx.is_in_onnx_export():  # whose loop has neither writes in place nor slices that grow
+            place = torch.arange(cache.keys.shape[2], device=x.device)
+            mine = (place == here)[:, None]
+            cache = Cache(torch.where(mine, key, cache.keys), torch.where(mine, value, cache.values))
+            seen = self._attend(x, (query, *cache), (place <= here)[None])
+        else:
+            cache.keys.index_copy_(2, here, key)
+            cache.values.index_copy_(2, here, value)
+            known = int(here) + 1
+            seen = self._attend(x, (query, cache.keys[:, :, :known], cache.values[:, :, :known]), None)
         return self._after(x, seen, reference, memory), cache
 
 
