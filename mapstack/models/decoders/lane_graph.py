@@ -34,7 +34,7 @@ class LaneGraphHead(nn.Module):
         weight: weight of the loss.
     """
 
-    def __init__(self, embed_dims: int, lane_class: int, num_classes: int, weight: float = 5.0) -> None:
+    def __init__(self, embed_dims: int, lane_class: int, num_classes: int, weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= lane_class < num_classes:
             raise ConfigError(f"lane_class {lane_class} is no label of a model with {num_classes} classes")
