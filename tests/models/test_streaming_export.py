@@ -132,8 +132,8 @@ def test_sensors_may_be_absent_in_the_exported_graph(exported: tuple[nn.Module, 
     batches = [one, {**one, **no_lidar}, {**one, **no_rear}, {**one, **blind}]
     assert check_parity(model, path, batches).num_frames == 4
     with torch.no_grad():
-        points = [model.forward_export(**tensors)[1] for tensors in batches]
-    assert all(not torch.allclose(points[0], other, atol=1e-3) for other in points[1:]), "a lost sensor changes nothing"
+        maps = [model.forward_export(**tensors)[2] for tensors in batches]  # what the next frame gets
+    assert all(not torch.allclose(maps[0], other, atol=1e-4) for other in maps[1:]), "a lost sensor changes nothing"
 
 
 def test_four_threads_lose_nothing(exported: tuple[nn.Module, Path]) -> None:
