@@ -2,9 +2,9 @@
 
 tools/draw_encoders.py CONFIG [CONFIG ...] --input NUSCENES_ROOT --map MAP.geojson --out DIR
 
-Writes NAME_features.png for every config (trained weights by --weights, in the same order; else untrained) and, from
-the geometry that the encoders share, CAMERA_corners.jpg with LiDAR points, the map, a green circle about each corner of
-it and a red cross where the encoder looks for it. Prints the distance of the two.
+Writes NAME_features.png for every config, the strongest direction of its features (trained by --weights, in the same
+order; else untrained), and CAMERA_corners.jpg with LiDAR points, the map, a green circle about its corners and a
+red cross where the encoders look for it. Prints the distance of the two.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from mapstack.geometry.se3 import planar_pose
 from mapstack.maps import load_geojson
 from mapstack.models.camera.projection import project_to_views
 from mapstack.registry import MODELS
-from mapstack.visualization import BEVPanel, CameraView, DrawnMap, draw_bev, draw_lidar, draw_map, feature_strength
+from mapstack.visualization import BEVPanel, CameraView, DrawnMap, draw_bev, draw_lidar, draw_map, feature_colors
 from mapstack.visualization.corners import corner_errors_px, draw_corners
 from mapstack.visualization.frame import load_views
 
@@ -79,7 +79,7 @@ def main() -> None:
             bev, _ = model.encoders["camera"](batch["inputs"])
         row, grid = dataset.get_data_info(0), BEVGrid(**cfg.grid)
         drawn = DrawnMap.from_patch(load_geojson(args.map).crop(planar_pose(row["world_from_ego"]), grid))
-        panel = BEVPanel(Path(path).stem, drawn, heat=feature_strength(bev[0].numpy()))
+        panel = BEVPanel(Path(path).stem, drawn, heat=feature_colors(bev[0].numpy())[::-1, :, 0].astype(float))
         save(args.out / f"{Path(path).stem}_features.png", draw_bev(grid, [panel], panel_width_px=1000))
     names, errors = batch["data_samples"][0].camera_names, []
     points = LoadLidar()(dataset.get_data_info(0))["points"]

@@ -78,7 +78,8 @@ class _BEVQueryEncoder(CameraEncoder):
         self.register_buffer("centers", torch.from_numpy(centers).float(), persistent=False)
         pillars = torch.from_numpy(pillars).float().flatten(0, 1)  # (rows cols, Z, 3)
         self.register_buffer("pillars", pillars, persistent=False)
-        self.queries = nn.Parameter(nn.init.trunc_normal_(torch.empty(len(pillars), channels), std=0.02))
+        # On top of the position: random codes would be noise that the first norm makes as large as what is seen.
+        self.queries = nn.Parameter(torch.zeros(len(pillars), channels))
         self.position = PointEmbedding(channels)
         self.layers = nn.ModuleList(
             _Layer(
@@ -99,7 +100,7 @@ class _BEVQueryEncoder(CameraEncoder):
         maps = self.features(inputs["images"])
         sightings = find_sightings(self.pillars, inputs, self.max_views)
         position = self.position(self.centers.flatten(0, 1))
-        tokens = self.queries.expand(inputs["images"].shape[0], -1, -1)
+        tokens = (self.queries + position).expand(inputs["images"].shape[0], -1, -1)
         for layer in self.layers:
             tokens = layer(tokens, position, self.centers, maps, sightings)
         return tokens.transpose(1, 2).unflatten(2, self.grid.shape), {"image_feats": maps[0]}

@@ -119,6 +119,9 @@ class ViewAttention(nn.Module):
         self.level = nn.Parameter(torch.zeros(self.num_levels, in_channels))
         self.sampling = sampling
         self.out = nn.Linear(embed_dims, embed_dims)
+        for layer in (self.value, self.out):  # what is seen must not shrink on its way
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, query: Tensor, maps: list[Tensor], sightings: Sightings) -> Tensor:
         """Attend from every BEV cell.
