@@ -1,4 +1,4 @@
-"""Three ways to write a BEV sum in ONNX, timed in ONNX Runtime: why the ops trace to what they do.
+"""Four ways to write a BEV sum in ONNX, timed in ONNX Runtime: why the ops trace to what they do.
 
 python tools/benchmark_onnx_pool.py [--sizes bevdet maptr] [--threads 1 2] [--rounds 5]
 """
@@ -8,14 +8,22 @@ import os
 import statistics
 import time
 
+import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from mapstack.ops import BEVPoolPlan, bev_pool_depth
+from mapstack.export.tables import pool_tables
+from mapstack.ops import BEVPoolPlan, BEVPoolTables, bev_pool_depth
 from mapstack.ops.benchmark import SIZES, Size
 
-FORMS = ("sorted segments (ours)", "ScatterND of whole rows", "ScatterElements along the last axis")
+FORMS = (
+    "sorted segments (--pool graph)",
+    "gather tables (--pool tables)",
+    "ScatterND of whole rows",
+    "ScatterElements along the last axis",
+)
+TABLES = ("mask", "level0", "level1", "level2", "cells")
 
 
 class Pool(nn.Module):
@@ -25,18 +33,30 @@ class Pool(nn.Module):
         super().__init__()
         self.form, self.grid_shape = form, grid_shape
 
-    def forward(self, depth: Tensor, context: Tensor, cells: Tensor) -> Tensor:
+    def forward(self, depth: Tensor, context: Tensor, *where: Tensor) -> Tensor:
         """Sum the weighted rows into cells in this form's operators."""
-        plan = BEVPoolPlan.build(cells, self.grid_shape)
+        if self.form == FORMS[1]:
+            named = {f"pool_{name}": table for name, table in zip(TABLES, where, strict=True)}
+            return BEVPoolTables.from_inputs(named, self.grid_shape[1:]).pool(depth, context)
+        plan = BEVPoolPlan.build(*where, self.grid_shape)
         if self.form == FORMS[0]:
             return bev_pool_depth(depth, context, plan)
         rows = (depth.unsqueeze(-1) * context.permute(0, 1, 3, 4, 2).unsqueeze(2)).flatten(0, 4)
         pooled, ids = rows.new_zeros(plan.num_cells + 1, rows.shape[1]), plan.cell_ids.long()
-        if self.form == FORMS[1]:
+        if self.form == FORMS[2]:
             pooled = pooled.index_put((ids,), rows, accumulate=True)
         else:
             pooled = pooled.T.scatter_add(1, ids[None].expand(rows.shape[1], -1), rows.T).T
         return pooled[:-1].unflatten(0, self.grid_shape).permute(0, 3, 1, 2)
+
+
+def tables_of(cells: Tensor, grid_shape: tuple[int, int, int]) -> list[Tensor]:
+    plan = BEVPoolPlan.build(cells, grid_shape)
+    flat = plan.cell_ids.view(plan.frustum_shape).numpy()
+    start = time.perf_counter()
+    tables = pool_tables(np.where(flat < plan.num_cells, flat, -1), plan.num_cells)
+    print(f"tables made in {(time.perf_counter() - start) * 1e3:.1f} ms", flush=True)
+    return [torch.from_numpy(tables[f"pool_{name}"]) for name in TABLES]
 
 
 def inputs(size: Size) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -56,9 +76,10 @@ def main() -> None:
     print(f"ONNX Runtime {onnxruntime.__version__}, load {os.getloadavg()[0]:.1f}, median milliseconds, worst error")
     print("| size | form | threads | ms | largest error over the largest value |\n|---|---|--:|--:|--:|")
     for name in options.sizes:
-        tensors, truth = inputs(SIZES[name])
+        sensors, truth = inputs(SIZES[name])
         for form in FORMS:
-            model = Pool(form, SIZES[name].grid_shape).eval()
+            model, (depth, context, cells) = Pool(form, SIZES[name].grid_shape).eval(), sensors
+            tensors = (depth, context, *(tables_of(cells, model.grid_shape) if form == FORMS[1] else [cells]))
             program = torch.onnx.export(model, tensors, dynamo=True, opset_version=18, verbose=False)
             for threads in options.threads:
                 settings = onnxruntime.SessionOptions()
