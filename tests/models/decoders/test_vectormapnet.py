@@ -21,6 +21,7 @@ from mapstack.models.decoders.vectormapnet.targets import ElementTargets, elemen
 from mapstack.registry import MODELS
 from mapstack.structures import MapElements
 
+from ..conftest import mapper_config, packed_batch
 from .problems import CHANNELS, GRID, NUM_CLASSES, bev
 
 CPU = torch.device("cpu")
@@ -275,3 +276,18 @@ def test_it_learns_lines_of_different_lengths_by_heart_and_they_are_scored_as_wr
     pairs = zip(found, frames, strict=True)
     metric.process(None, [{"token": str(i), "pred": pred, "gt": gt} for i, (pred, gt) in enumerate(pairs)])
     assert metric.evaluate(2)["maptr/mAP"] == 1.0
+
+
+def test_a_mapper_trains_predicts_and_names_its_outputs_with_it() -> None:
+    config = mapper_config(camera=False)
+    small = {"num_queries": 6, "num_lines": 4, "embed_dims": 16, "max_vertices": 5}
+    config["decoder"] = {"type": "VectorMapNetDecoder", **small}
+    model = MODELS.build(config)
+    batch = packed_batch((3, 0), camera=False)
+    losses = model(**model.data_preprocessor(batch, True), mode="loss")
+    sum(losses.values()).backward()
+    assert model.decoder.generator.head.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        first = model.eval()(**model.data_preprocessor(batch), mode="predict")[0].pred
+    assert len(first) == 4 and first.points.shape == (4, 20, 2) and len(first.vertices) == 4
+    assert model.export_extra_names == ("scales", "vertices", "counts")

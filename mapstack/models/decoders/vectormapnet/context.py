@@ -83,7 +83,7 @@ class GlobalContext(nn.Module):
         """Keys and values (B, heads, S, E / heads) of (B, E, rows, cols)."""
         cells = self._pool(value)
         keys, values = self.key_value(cells + self.position(self.centers)).chunk(2, -1)
-        return self._heads(keys), self._heads(values)
+        return self._heads(keys).contiguous(), self._heads(values).contiguous()  # apart, as an exported loop wants them
 
     def forward(self, x: Tensor, reference: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         """Attend from (B, N, T, E) tokens that stand at (B, N, T, 2) ego metres."""
