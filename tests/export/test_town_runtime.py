@@ -77,7 +77,7 @@ def test_a_drive_comes_out_as_from_the_training_pipeline(town_export: Exported, 
 
 
 def test_the_past_counts_until_it_is_forgotten(town_export: Exported, runtime: MapRuntime) -> None:
-    first, second, _ = drive(town_export)
+    first, second = (replace(frame, sweeps=()) for frame in drive(town_export)[:2])
     runtime.reset()
     alone = runtime.process(second).prediction
     runtime.reset()
