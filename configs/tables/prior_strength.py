@@ -20,7 +20,8 @@ scored = [
     ("strength 4", {strength: 4.0}),
     ("strength 8: next to nothing holds", {strength: 8.0}),
     ("strength 1, boundaries alone (MapEX)", {classes: ["boundary"]}),
-    ("map of another place", {f"{load}.displace_m": [97.0, 61.0]}),
+    ("map of a place 22 m away", {f"{load}.displace_m": [20.0, 10.0]}),
+    ("map of a place 92 m away", {f"{load}.displace_m": [-80.0, 45.0]}),
 ]
 rows = [
     dict(name="no prior, fine-tuned alike", config=_base_.fused, options=tuned),
