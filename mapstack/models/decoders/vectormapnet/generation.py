@@ -80,6 +80,7 @@ def generate(
         sampler: how tokens are chosen.
     """
     codec, length = generator.codec, 2 * generator.max_vertices
+    traced = torch.onnx.is_in_onnx_export()  # asked here: inside of the loop it is always False
     hidden, middle, caches = generator.prefill(labels, keypoints, memory)
     tokens = labels.new_zeros(*labels.shape, length)
     spread = middle.new_zeros(*labels.shape, length)
@@ -99,7 +100,7 @@ def generate(
         moved = (token - 1).float() * codec.token_m + generator.low.index_select(0, axis)
         newest = torch.where(torch.arange(2, device=token.device) == axis, moved[..., None], newest)
         layers = [Cache(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
-        hidden, layers = generator.step(token, place, newest, memory, layers)
+        hidden, layers = generator.step(token, place, newest, memory, layers, traced)
         return place + 1, ended | (token == END), tokens, spread, hidden, newest, *(part for c in layers for part in c)
 
     start = torch.zeros(1, dtype=torch.long, device=labels.device)

@@ -72,11 +72,14 @@ class _Layer(nn.Module):
         return self._after(x, self._attend(x, (query, keys, values), mask), reference, memory), Cache(keys, values)
 
     def step(
-        self, x: Tensor, reference: Tensor, memory: tuple[Tensor, ...], cache: Cache, here: Tensor
+        self, x: Tensor, reference: Tensor, memory: tuple[Tensor, ...], cache: Cache, here: Tensor, traced: bool
     ) -> tuple[Tensor, Cache]:
-        """Update one more token (B, N, 1, E) that has place ``here`` (1,) in the cache's S; the cache is written to."""
+        """Update one more token (B, N, 1, E) that has place ``here`` (1,) in the cache's S.
+
+        The cache is written to, unless ``traced``: ONNX's loop has neither writes in place nor slices that grow.
+        """
         query, key, value = self._heads(x)
-        if torch.onnx.is_in_onnx_export():  # whose loop has neither writes in place nor slices that grow
+        if traced:
             place = torch.arange(cache.keys.shape[2], device=x.device)
             mine = (place == here)[:, None]
             cache = Cache(torch.where(mine, key, cache.keys), torch.where(mine, value, cache.values))
@@ -189,7 +192,13 @@ class PolylineGenerator(nn.Module):
         return x[:, :, -1], reference[:, :, 0], caches
 
     def step(
-        self, token: Tensor, place: Tensor, reference: Tensor, memory: Memory, caches: Sequence[Cache]
+        self,
+        token: Tensor,
+        place: Tensor,
+        reference: Tensor,
+        memory: Memory,
+        caches: Sequence[Cache],
+        traced: bool = False,
     ) -> tuple[Tensor, list[Cache]]:
         """Run one more token.
 
@@ -198,7 +207,8 @@ class PolylineGenerator(nn.Module):
             place: (1,) int64, 0 for x1, 1 for y1, 2 for x2 ...
             reference: (B, N, 2) ego metres, where it stands.
             memory: of :meth:`remember`.
-            caches: of :meth:`prefill`.
+            caches: of :meth:`prefill`, written to unless ``traced``.
+            traced: for ONNX, inside of a loop.
 
         Returns:
             What predicts the token after it (B, N, E), and the caches.
@@ -207,7 +217,7 @@ class PolylineGenerator(nn.Module):
         x, reference = (x + self.position(reference))[:, :, None], reference[:, :, None]
         grown = []
         for layer, remembered, cache in zip(self.layers, memory, caches, strict=True):
-            x, cache = layer.step(x, reference, remembered, cache, self.prefix_length + place)
+            x, cache = layer.step(x, reference, remembered, cache, self.prefix_length + place, traced)
             grown.append(cache)
         return x[:, :, 0], grown
 
