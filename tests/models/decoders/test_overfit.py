@@ -14,7 +14,6 @@ from .problems import CHANNELS, COLS, GRID, ROWS, build, truth
 LEARNERS = {
     "maptr": 80,
     "maptrv2-3d-lanes": 150,
-    "maptrv2-interaction": 130,
     "streammapnet": 130,
     "supermapnet-proposals": 80,
 }
