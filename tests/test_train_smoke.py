@@ -79,3 +79,12 @@ def test_mixed_precision_trains_on_a_cpu(tmp_path: Path, town_index: dict[str, P
     assert trained.returncode == 0, trained.output
     weights = load_checkpoint_file(tmp_path / "work/iter_2.pth")["state_dict"]
     assert all(value.isfinite().all() for value in weights.values() if torch.is_floating_point(value))
+
+
+def test_shipped_weights_map_a_town_that_they_have_not_seen(tmp_path: Path, town_index: dict[str, Path]) -> None:
+    """They load into today's config and mean what they meant: a model that changed beneath them would score nothing."""
+    config = short_config(tmp_path, FUSED, town_index)
+    weights = ROOT / "data/weights/maptr_lss-pillars_60x30_town.safetensors"
+    scored = run_tool("test.py", config, weights, "--out", tmp_path / "out")
+    assert scored.returncode == 0, scored.output
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["maptr/mAP"] > 0.2

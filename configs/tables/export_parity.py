@@ -24,7 +24,7 @@ columns = {
 rows = [
     dict(
         name="camera + lidar, trained",
-        command=f"tools/check_export.py {_base_.fused} weights/maptr_lss-pillars_60x30_town.safetensors --score "
+        command=f"tools/check_export.py {_base_.fused} data/weights/maptr_lss-pillars_60x30_town.safetensors --score "
         "--out {out}",
     ),
     dict(name="camera", command=f"tools/check_export.py {_base_.camera} --out {{out}}"),

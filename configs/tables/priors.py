@@ -9,7 +9,7 @@ title = (
     "training. The last rows are the old map itself, scored as a prediction."
 )
 seeds = [0]
-weights = "weights/maptr_lss-pillars_60x30_town.safetensors"
+weights = "data/weights/maptr_lss-pillars_60x30_town.safetensors"
 predict = f"tools/test.py configs/town/maptr_lss-pillars_60x30_town.py {weights}"
 often = "data/town_revisited/localisation"
 data = _base_.data + [

@@ -2,7 +2,7 @@
 
 _base_ = ["./_base_/town.py"]
 
-weights = "weights/maptr_lss-pillars_60x30_town.safetensors"
+weights = "data/weights/maptr_lss-pillars_60x30_town.safetensors"
 model = "outputs/quantization/fused.onnx"
 data = _base_.data + [
     dict(command=f"tools/export_onnx.py {_base_.fused} {weights} --pool tables --out {model}", creates=model)
