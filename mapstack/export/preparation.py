@@ -165,7 +165,8 @@ def gather_points(
 def _move(sweep: LidarSweep, lag_s: float, preparation: LidarPreparation) -> NDArray:
     raw, ego_from_sweep = np.asarray(sweep.points, np.float32), np.asarray(sweep.ego_from_lidar, np.float64)
     if preparation.ego_radius_m > 0:
-        raw = raw.take(np.flatnonzero(raw[:, 0] ** 2 + raw[:, 1] ** 2 > preparation.ego_radius_m**2), axis=0)
+        with np.errstate(over="ignore"):  # a return from 1e30 m is far enough away, squared or not
+            raw = raw.take(np.flatnonzero(raw[:, 0] ** 2 + raw[:, 1] ** 2 > preparation.ego_radius_m**2), axis=0)
     linear = np.zeros((4, 5), np.float32)
     linear[:3, :3] = ego_from_sweep[:3, :3].T
     linear[3, 3] = 1.0 / sweep.intensity_max

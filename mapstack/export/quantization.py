@@ -145,7 +145,7 @@ def quantize_int8(
 
         def damage(chosen: Sequence[str]) -> float:
             nodes = [node for group in chosen for node in groups[group]]
-            _quantize(prepared, trial, _Frames(frames, names), nodes, target)
+            _quantize(prepared, trial, _Frames(frames, names), nodes, target, Path(folder) / "ranges.json")
             _save(onnx.load(trial), properties, trial)
             return measure_damage(reference, trial, frames).total
 
@@ -164,7 +164,8 @@ def quantize_int8(
     raise ExportError(f"{path}: no layer can be quantised at a damage of at most {max_damage}; raise the limit")
 
 
-def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], target: str) -> None:
+def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], target: str, ranges: Path) -> None:
+    """Quantise some nodes; the frames are run where the file of ``ranges`` is not there yet."""
     symmetric = target == "tensorrt"
     quantize_static(
         str(source),
@@ -179,6 +180,7 @@ def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], ta
         activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
+        calibration_cache_path=str(ranges),
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
     )
 
