@@ -20,13 +20,16 @@ from ..models.conftest import GRID, mapper_config
 CAMERAS = ("CAM_FRONT", "CAM_BACK")
 LOAD_CAMERAS = ({"type": "LoadImages", "cameras": CAMERAS}, {"type": "ResizeCropImages", "size": (64, 96)})
 LOAD_LIDAR = ({"type": "LoadLidar", "num_sweeps": 3, "ego_radius_m": 1.5},)
+SMALL_UNET = {"type": "BEVUNet", "channels": (16, 16), "depths": (0, 1)}
 CONFIG = {"classes": ("divider", "ped_crossing", "boundary"), "grid": GRID, "divider_rule": "maptrv2"}
 
 
 def small_config(camera: bool = True, lidar: bool = True, **model: object) -> Config:
     """A config that :func:`mapstack.export.describe.plan_export` takes; ``model`` changes parts of the Mapper."""
     pipeline = [*(LOAD_CAMERAS if camera else ()), *(LOAD_LIDAR if lidar else ()), {"type": "PackMapInputs"}]
-    whole = mapper_config(camera, lidar) | model
+    whole = mapper_config(camera, lidar, num_layers=1) | {"bev_encoder": SMALL_UNET} | model
+    if camera:  # what an export costs is its number of nodes
+        whole["camera"] = whole["camera"] | {"backbone": {"type": "TimmBackbone", "name": "resnet10t"}}
     return Config({**CONFIG, "model": whole, "test_dataloader": {"dataset": {"pipeline": pipeline}}})
 
 
