@@ -27,17 +27,18 @@ __all__ = ["Timing", "profile_stages", "time_in_turn"]
 WARM_UP = 3  # frames
 # One process each, so that neither pays for what the other imported.
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 start = time.perf_counter()
 import numpy as np
 from mapstack.export.runtime import MapRuntime
 runtime = MapRuntime(sys.argv[1], num_threads=int(sys.argv[3]))
 seconds = time.perf_counter() - start
 runtime.run(dict(np.load(sys.argv[2])))
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([seconds, int(peak.split()[1]) / 1024]))
 """
 TORCH_CHILD = """
-import json, resource, sys, time
+import json, sys, time
 start = time.perf_counter()
 import numpy as np, torch
 from mapstack.engine import load_config
@@ -47,7 +48,8 @@ model = untrained_model(load_config(sys.argv[1]))
 seconds = time.perf_counter() - start
 with torch.no_grad():
     model.forward_export(**{name: torch.from_numpy(value) for name, value in np.load(sys.argv[2]).items()})
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([seconds, int(peak.split()[1]) / 1024]))
 """
 
 

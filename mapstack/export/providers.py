@@ -59,6 +59,8 @@ def open_session(
         raise DataError(f"no model at {path}; write it with tools/export_onnx.py")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
+    # Between two frames the cores belong to others: the workers must not go on spinning for the next run.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:

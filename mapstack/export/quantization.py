@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from scipy.optimize import linear_sum_assignment
 
 from mapstack.errors import ExportError
 
@@ -45,7 +46,7 @@ class Damage:
 
     Args:
         score: mean absolute difference of scores.
-        point_m: mean absolute difference of coordinates, weighted by the float model's score.
+        point_m: mean absolute difference of coordinates in metres, weighted by the float model's score.
     """
 
     score: float
@@ -60,17 +61,27 @@ class Damage:
 def measure_damage(reference: Sequence[Inputs], path: Path, frames: Sequence[Inputs]) -> Damage:
     """Compare the model at ``path`` with the float model's answers to the same frames.
 
-    Queries are compared in the order of the float model's own top-k, so an exchange of two queries counts as damage.
+    Queries are paired first: which of them shows an element may change when candidates score nearly the same.
     """
     runtime = MapRuntime(path)
     scores, points = [], []
     for expected, frame in zip(reference, frames, strict=True):
         answer = runtime.run(frame)
-        weight = expected["scores"].max(-1)
-        scores.append(np.abs(answer["scores"] - expected["scores"]).mean())
-        gaps = np.abs(answer["polylines"] - expected["polylines"]).mean((-2, -1))
-        points.append((gaps * weight).sum() / max(weight.sum(), 1e-6))
+        for sides in zip(*(side[name] for side in (expected, answer) for name in ("scores", "polylines")), strict=True):
+            score, point_m = _frame_damage(*sides)
+            scores.append(score)
+            points.append(point_m)
     return Damage(float(np.mean(scores)), float(np.mean(points)))
+
+
+def _frame_damage(scores: NDArray, points: NDArray, other: NDArray, other_points: NDArray) -> tuple[float, float]:
+    """Mean differences of scores and of coordinates in metres, (Q, K) and (Q, P, 2) each."""
+    score_gaps = np.abs(scores[:, None] - other[None]).mean(2)  # (Q, Q)
+    point_gaps = np.abs(points[:, None] - other_points[None]).mean((2, 3))
+    weight = scores.max(1)[:, None]  # where an element that nobody believes in lies does not matter
+    rows, cols = linear_sum_assignment(score_gaps + weight * point_gaps)
+    moved = (weight * point_gaps)[rows, cols].sum() / max(float(weight.sum()), 1e-6)
+    return float(score_gaps[rows, cols].mean()), float(moved)
 
 
 def group_nodes(model: onnx.ModelProto, depth: int = GROUP_DEPTH) -> dict[str, list[str]]:
@@ -107,7 +118,7 @@ def quantize_int8(
     frames: Sequence[Inputs],
     *,
     target: str = "cpu",
-    max_damage: float = 0.01,
+    max_damage: float = 0.05,
     depth: int = GROUP_DEPTH,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:

@@ -30,7 +30,7 @@ TABLE_AXES: dict[str, dict[int, str]] = {
     }.items()
 } | {
     "pool_mask": {0: "batch", 3: "num_groups"},
-    "pillar_points": {0: "num_points"},
+    "pillar_mean_z": {0: "num_points"},
     "pillar_counts": {0: "batch"},
 }
 
@@ -156,10 +156,13 @@ def pillar_tables(points: NDArray, batch: int, grid: BEVGrid) -> dict[str, NDArr
     inside &= (col >= 0) & (col < cols) & (row >= 0) & (row < rows)  # a point just below the edge may round up to it
     cell = (points[:, 0].astype(np.int64) * rows + np.where(inside, row, 0).astype(np.int64)) * cols
     segments = np.where(inside, cell + np.where(inside, col, 0).astype(np.int64), -1)
-    levels, wanted = segment_tables(segments, batch * rows * cols)
-    counts = np.bincount(segments[inside], minlength=batch * rows * cols)
+    number = batch * rows * cols
+    levels, wanted = segment_tables(segments, number)
+    counts = np.bincount(segments[inside], minlength=number)
+    total_z = np.bincount(segments[inside], z[inside], number)
+    mean_z = np.where(inside, total_z[segments] / np.maximum(counts[segments], 1), 0.0)
     return {
-        f"{PILLAR}points": (segments + 1).astype(np.int32),
+        f"{PILLAR}mean_z": mean_z.astype(np.float32)[:, None],
         **{f"{PILLAR}level{i}": table for i, table in enumerate(levels)},
         f"{PILLAR}cells": wanted.reshape(batch, rows * cols),
         f"{PILLAR}counts": counts.astype(np.float32).reshape(batch, rows * cols),

@@ -17,28 +17,41 @@ NUM_LEVELS = 3
 POOL, PILLAR = "pool_", "pillar_"  # of the tables' names among a model's inputs
 
 
-def reduce_by_tables(rows: Tensor, levels: Sequence[Tensor], wanted: Tensor, reduce: str = "sum") -> Tensor:
-    """Reduce rows by segments of any length with tables of fixed width, level by level.
+def reduce_by_tables(rows: Tensor, levels: Sequence[Tensor], wanted: Tensor) -> Tensor:
+    """Sum rows by segments of any length with tables of fixed width, level by level.
 
     Args:
         rows: (M, C).
         levels: int32 (N, K): each of N results takes K of what the level before made (the first level: of ``rows``),
             counted from 1; 0 takes nothing.
         wanted: int32 (B, S): results of all levels one after the other, counted from 1; 0 is zero.
-        reduce: "sum" or "max".
 
     Returns:
         (B, S, C).
     """
-    if reduce not in ("sum", "max"):
-        raise ValueError(f"reduce must be sum or max, got {reduce!r}")
-    nothing = rows.new_full((1, rows.shape[1]), 0.0 if reduce == "sum" else torch.finfo(rows.dtype).min)
-    results = [rows.new_zeros(1, rows.shape[1])]
+    (total,) = _reduce([rows], levels, wanted, [False])
+    return total
+
+
+def _reduce(
+    starts: Sequence[Tensor], levels: Sequence[Tensor], wanted: Tensor, largest: Sequence[bool]
+) -> list[Tensor]:
+    """Several reductions by the same tables: sums, or where True, largest rows, which must not be negative.
+
+    Rows that are the same tensor are gathered once, and that is most of the work.
+    """
+    zero = starts[0].new_zeros(1, starts[0].shape[1])
+    current, results = list(starts), [[zero] for _ in starts]
     for table in levels:
-        taken = F.embedding(table, torch.cat([nothing, rows]))  # (N, K, C); exports as Gather, an index as GatherND
-        rows = taken.sum(1) if reduce == "sum" else taken.amax(1)
-        results.append(rows)
-    return F.embedding(wanted, torch.cat(results))
+        taken: dict[int, Tensor] = {}  # an embedding exports as Gather, an index as GatherND
+        for rows in current:
+            if id(rows) not in taken:
+                taken[id(rows)] = F.embedding(table, torch.cat([zero, rows]))  # (N, K, C)
+        pairs = zip(current, largest, strict=True)
+        current = [taken[id(rows)].amax(1) if peak else taken[id(rows)].sum(1) for rows, peak in pairs]
+        for result, rows in zip(results, current, strict=True):
+            result.append(rows)
+    return [F.embedding(wanted, torch.cat(result)) for result in results]
 
 
 def _levels(inputs: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]:
@@ -84,14 +97,14 @@ class CanvasTables:
     """Which points fall into each cell of a canvas, as tables.
 
     Args:
-        points: (M,) int32 cell of each point, counted from 1 through the batch; 0 outside.
+        mean_z: (M, 1) metres, mean height of the points in the cell of each.
         levels: tables of :func:`reduce_by_tables`, whose rows are the points.
         cells: (B, rows * cols) int32, which result each cell takes.
         counts: (B, rows * cols) float, points in each cell.
         shape: (rows, cols).
     """
 
-    points: Tensor
+    mean_z: Tensor
     levels: tuple[Tensor, ...]
     cells: Tensor
     counts: Tensor
@@ -100,23 +113,20 @@ class CanvasTables:
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, Tensor], shape: tuple[int, int]) -> "CanvasTables | None":
         """The tables among a model's inputs; None where there are none."""
-        if f"{PILLAR}points" not in inputs:
+        if f"{PILLAR}mean_z" not in inputs:
             return None
-        named = {name: inputs[PILLAR + name] for name in ("points", "cells", "counts")}
+        named = {name: inputs[PILLAR + name] for name in ("mean_z", "cells", "counts")}
         return cls(levels=_levels(inputs, PILLAR), shape=shape, **named)
 
-    def scatter(self, feats: Tensor, reduce: str) -> Tensor:
-        """As :func:`mapstack.ops.scatter_to_canvas`: (M, F) to (B, F, rows, cols), by "sum", "mean" or "max"."""
-        result = reduce_by_tables(feats, self.levels, self.cells, "max" if reduce == "max" else "sum")
-        if reduce == "mean":
-            result = result / self.counts.clamp(min=1)[..., None]
-        return result.unflatten(1, self.shape).permute(0, 3, 1, 2)
-
-    def gather(self, canvas: Tensor) -> Tensor:
-        """As :func:`mapstack.ops.gather_from_canvas`: (B, F, rows, cols) to (M, F), zero for a point outside."""
-        rows = canvas.permute(0, 2, 3, 1).flatten(0, 2)
-        return F.embedding(self.points, torch.cat([torch.zeros_like(rows[:1]), rows]))
+    def max_and_mean(self, feats: Tensor) -> tuple[Tensor, Tensor]:
+        """Largest and mean of (M, F) ``feats``, which must not be negative, in each cell: (B, F, rows, cols) twice."""
+        peak, total = _reduce([feats, feats], self.levels, self.cells, [True, False])
+        mean = total / self.counts.clamp(min=1)[..., None]
+        return self._canvas(peak), self._canvas(mean)
 
     def count(self) -> Tensor:
         """(B, 1, rows, cols) points in each cell."""
-        return self.counts.unflatten(1, self.shape).unsqueeze(1)
+        return self._canvas(self.counts[..., None])
+
+    def _canvas(self, rows: Tensor) -> Tensor:
+        return rows.unflatten(1, self.shape).permute(0, 3, 1, 2)

@@ -52,10 +52,9 @@ class DynamicPillars(nn.Module):
         shape = (inputs["batch_size"], *self.grid.shape)
         frame = frames_in_range(points, self.grid)
         cells = torch.cat([frame[:, None], self.grid.cells(points[:, 1:3])], 1)  # (M, 3)
-        canvas = CanvasTables.from_inputs(inputs, self.grid.shape) or PointCells(cells, shape)
-        mean_z = canvas.gather(canvas.scatter(points[:, 3:4], "mean"))
-        feats = self.point_net(describe_points(points, cells, mean_z, self.grid))
-        pooled = [canvas.scatter(feats, reduce) for reduce in ("max", "mean")]
+        canvas = CanvasTables.from_inputs(inputs, self.grid.shape) or PointCells(cells, shape, points[:, 3:4])
+        feats = self.point_net(describe_points(points, cells, canvas.mean_z, self.grid))
+        pooled = canvas.max_and_mean(feats)
         return self.down(torch.cat([*pooled, (canvas.count() + 1).log() / 4], 1)), {}
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:

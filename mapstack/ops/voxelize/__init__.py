@@ -144,28 +144,28 @@ def scatter_to_canvas(
 
 
 class PointCells:
-    """Points and their cells, with the three ways between them that :class:`mapstack.ops.CanvasTables` has, too.
+    """Points and their cells: what :class:`mapstack.ops.CanvasTables` is where somebody else grouped the points.
 
     Args:
         cells: (M, 3) int64 (batch, row, col); points outside are dropped.
         grid_shape: (B, H, W).
+        z: (M, 1) metres, heights of the points.
     """
 
-    def __init__(self, cells: Tensor, grid_shape: tuple[int, int, int]) -> None:
-        self.cells, self.grid_shape = cells, grid_shape
+    def __init__(self, cells: Tensor, grid_shape: tuple[int, int, int], z: Tensor) -> None:
+        self._cells, self._grid_shape = cells, grid_shape
+        self.mean_z = gather_from_canvas(self._scatter(z, "mean"), cells)
 
-    def scatter(self, feats: Tensor, reduce: str) -> Tensor:
-        """:func:`scatter_to_canvas`."""
-        return scatter_to_canvas(feats, self.cells, self.grid_shape, reduce)
+    def _scatter(self, feats: Tensor, reduce: str) -> Tensor:
+        return scatter_to_canvas(feats, self._cells, self._grid_shape, reduce)
 
-    def gather(self, canvas: Tensor) -> Tensor:
-        """:func:`gather_from_canvas`."""
-        return gather_from_canvas(canvas, self.cells)
+    def max_and_mean(self, feats: Tensor) -> tuple[Tensor, Tensor]:
+        """Largest and mean of (M, F) ``feats`` in each cell: (B, F, H, W) twice, zero where no point fell."""
+        return self._scatter(feats, "max"), self._scatter(feats, "mean")
 
     def count(self) -> Tensor:
         """(B, 1, H, W) float, points in each cell."""
-        ones = torch.ones_like(self.cells[:, :1], dtype=torch.get_default_dtype())
-        return scatter_to_canvas(ones, self.cells, self.grid_shape, "sum")
+        return self._scatter(torch.ones_like(self._cells[:, :1], dtype=self.mean_z.dtype), "sum")
 
 
 def gather_from_canvas(canvas: Tensor, cells: Tensor) -> Tensor:
