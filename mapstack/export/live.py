@@ -129,7 +129,11 @@ class Player:
 def _describe(result: RuntimeResult) -> dict:
     found, frame = result.prediction, result.frame
     elements = [
-        {"class": result.classes[label], "score": round(float(score), 3), "points": np.round(line.astype(float), 2).tolist()}
+        {
+            "class": result.classes[label],
+            "score": round(float(score), 3),
+            "points": np.round(line.astype(float), 2).tolist(),
+        }
         for line, label, score in zip(found.points, found.labels, found.scores, strict=True)
     ]
     pose = planar_pose(frame.world_from_ego)

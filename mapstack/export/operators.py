@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +28,28 @@ def read_operator_table(path: Path = OPERATOR_TABLE) -> dict[str, str]:
     return table
 
 
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and those inside of its loops and branches."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
+
+
 class _Graph:
-    """Constants and ranks of a graph."""
+    """Nodes, constants and ranks of a graph and of all inside it; the exporter gives every value a name of its own."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.nodes = list(model.graph.node)
-        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        graphs = list(_graphs(model.graph))
+        self.nodes = [node for graph in graphs for node in graph.node]
+        self.constants = {t.name: numpy_helper.to_array(t) for graph in graphs for t in graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        infos = (*model.graph.value_info, *model.graph.input)
-        self.ranks = {info.name: len(info.type.tensor_type.shape.dim) for info in infos}
+        infos = [info for graph in graphs for info in (*graph.value_info, *graph.input)]
+        shaped = [info for info in infos if info.type.tensor_type.HasField("shape")]
+        self.ranks = {info.name: len(info.type.tensor_type.shape.dim) for info in shaped}
 
     def constant(self, node: onnx.NodeProto, place: int) -> np.ndarray | None:
         """An input's value; None where it is not known before the graph runs."""

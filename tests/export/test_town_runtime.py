@@ -113,6 +113,9 @@ def test_the_table_finds_what_tensorrt_does_not_take(onnx_path: Path) -> None:
         if node.op_type == "ScatterElements":
             node.op_type = "ScatterND"
     assert any(name.startswith("ScatterND (reduction") for name in unsupported_operators(model))
+    body = onnx.helper.make_graph([onnx.helper.make_node("NonZeroish", ["a"], ["b"])], "body", [], [])
+    model.graph.node.append(onnx.helper.make_node("Loop", ["", ""], ["c"], body=body))
+    assert unsupported_operators(model)["NonZeroish"] == 1
     model.graph.node[0].op_type, model.graph.node[0].domain = "Unique", "com.microsoft"
     assert "com.microsoft::Unique" in unsupported_operators(model)
 
