@@ -9,7 +9,7 @@ rows = [
     dict(
         name="camera + lidar",
         config=_base_.fused,
-        options={"train_cfg.max_iters": 1500, "train_cfg.val_interval": 250},
+        options={"train_cfg.max_iters": 2500, "train_cfg.val_interval": 500},
         curve=True,
     )
 ]
