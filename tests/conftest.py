@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mapstack.datasets.prepare import write_parts
 from mapstack.datasets.sources import nuscenes
@@ -36,7 +37,8 @@ def town() -> TownPaths:
         # A day old: another run, on code that draws another town, may be at work on a younger one.
         if not old.name.startswith(f"town-{digest}") and old.stat().st_mtime < time.time() - 86400:
             shutil.rmtree(old, ignore_errors=True)
-    return make_town(CACHE / f"town-{digest}", size="tiny", num_workers=0)
+    with FileLock(CACHE / "town.lock"):  # several processes share out the tests; one of them makes it
+        return make_town(CACHE / f"town-{digest}", size="tiny", num_workers=0)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,7 @@ def town_index(town: TownPaths) -> dict[str, Path]:
     parts = read_split_files(list(town.splits.values()))
     scenes = [scene for names in parts.values() for scene in names]
     frames = nuscenes.read_frames(town.nuscenes, "v1.0-trainval", scenes=scenes, max_sweeps=10)
-    out = town.root.with_name(f"{town.root.name}-index")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    out = town.root.with_name(f"{town.root.name}-index{worker}")
     write_parts(frames, parts, out, dataset="nuscenes", data_root=town.nuscenes, command="tests/conftest.py")
     return {name: out / f"{name}.parquet" for name in parts}

@@ -12,21 +12,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from av2.utils.io import read_city_SE3_ego
 
+from mapstack.datasets.example_drives import example_drives
 from mapstack.datasets.index import read_index
 from mapstack.datasets.sources import nuscenes
 from mapstack.errors import MapstackError
 from mapstack.geometry.grid import BEVGrid
-from mapstack.maps import VectorMap, load_argoverse2, load_geojson, load_map, load_osm
+from mapstack.maps import VectorMap, load_map, load_osm
 from mapstack.maps.placement import drivable_surface, measure_placement
 from mapstack.maps.prior_lines import PriorLines
 from mapstack.visualization.frame import load_views
 from mapstack.visualization.prior import draw_placement, draw_prior_views
 
 GRID = BEVGrid((-100.0, -50.0, -5.0, 100.0, 50.0, 3.0), 0.5)
-SCENES = {"0061": "singapore-onenorth", **dict.fromkeys(("0103", "0655", "0757"), "boston-seaport")}
-SCENES |= dict.fromkeys(("1077", "1094"), "singapore-hollandvillage")
 LIMIT_M = 50.0
 
 
@@ -42,15 +40,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def shared_drives(data: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
-    maps = data / "nuscenes_maps"
-    for scene, location in SCENES.items():
-        streets = PriorLines.from_streets(load_osm(data / "osm" / f"{location}.shp", location))
-        track = np.array(json.loads((maps / f"scene-{scene}.ego.json").read_text())["position"])
-        yield f"scene-{scene}", load_geojson(maps / f"scene-{scene}.geojson"), track, streets
-    streets = PriorLines.from_streets(load_osm(data / "osm" / "argoverse2-PIT.city.geojson", "PIT", in_world=True))
-    for log in sorted((data / "argoverse2/sensor/val").iterdir()):
-        track = np.array([pose.translation[:2] for pose in read_city_SE3_ego(log).values()])
-        yield log.name, load_argoverse2(log), track[::10], streets
+    for drive in example_drives(data):
+        track = drive.world_from_ego[:, :2, 3]
+        yield drive.name, drive.vector_map, track[::10] if drive.source == "Argoverse 2" else track, drive.streets
 
 
 def index_drives(path: Path, osm: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:

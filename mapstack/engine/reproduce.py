@@ -42,7 +42,10 @@ def make_run(run: Run, root: Path) -> dict:
     else:
         out = folder / "scored/metrics.json"
         curve = _train_and_score(run, root, out.parent)
-    metrics = {key: value for key, value in json.loads(out.read_text()).items() if isinstance(value, int | float)}
+    metrics: dict[str, float] = {}
+    for written in (out, *sorted(out.parent.glob("*/metrics.json"))):  # of the first metric, and of further ones
+        found = json.loads(written.read_text(encoding="utf-8"))
+        metrics |= {key: value for key, value in found.items() if isinstance(value, int | float)}
     if curve:
         metrics["train/minutes"] = curve[-1]["train/minutes"]
     about = {"config": run.config, "options": dict(run.options), "seed": run.seed, "command": run.command}

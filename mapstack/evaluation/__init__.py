@@ -3,6 +3,7 @@
 from .change_detection import ChangeScores, JudgedPieces, score_changes
 from .change_metric import ChangeMetric
 from .comparison import compare, render_comparison
+from .correction_metric import CorrectionMetric
 from .map_metric import MapMetric
 from .pooled import Bins
 from .pose_metric import PoseMetric
@@ -17,6 +18,7 @@ __all__ = [
     "Bins",
     "ChangeMetric",
     "ChangeScores",
+    "CorrectionMetric",
     "JudgedPieces",
     "MapMetric",
     "Options",

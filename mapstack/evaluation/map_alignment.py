@@ -1,23 +1,28 @@
 """How much of a satellite pose's error the map takes away: a drive, with simulated detections of its true lines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from mapstack.geometry.gnss import GnssNoise, apply_gnss_errors, draw_gnss_errors
 from mapstack.geometry.grid import BEVGrid
 from mapstack.geometry.odometry import OdometryNoise, simulate_odometry
 from mapstack.geometry.pose_graph import GraphNoise, fuse_with_odometry
-from mapstack.geometry.registration import LineField, RegistrationOptions, align_to_lines
+from mapstack.geometry.registration import Alignment, LineField, RegistrationOptions, align_to_lines
 from mapstack.geometry.se3 import invert, make_transform, planar_pose, rotation_z
 from mapstack.maps import VectorMap
 from mapstack.maps.detections import DetectionNoise, simulate_detections
+from mapstack.maps.prior_lines import PriorLines
 
 __all__ = ["AlignmentTrial", "align_drive", "planar_errors"]
 
 MARGIN_SIGMAS = 4.0  # the map is cut this much wider than what is seen
+# A street map has middles of streets and no widths: the edges of all streets are tried at each of these widths.
+STREET_WIDTHS_M = (6.0, 8.0, 10.0, 12.5, 15.0, 18.0)
+STREET_POINT_M, STREET_OUTLIER_M = 1.0, 2.0  # how far off the best of them still are
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class AlignmentTrial:
     Args:
         sigma_m: of the reported place along x and y, at every instant.
         heading_deg: of the reported heading.
-        classes: of the lines, names of :data:`mapstack.maps.CLASSES`.
+        classes: of the lines, names of :data:`mapstack.maps.CLASSES`; against streets boundaries alone are used.
         detections: what is wrong with the lines that the vehicle sees.
         odometry: what is wrong with its odometry.
         range_m: length and width of what it sees.
@@ -44,7 +49,12 @@ class AlignmentTrial:
 
 
 def align_drive(
-    vector_map: VectorMap, world_from_ego: NDArray, times_s: NDArray, trial: AlignmentTrial, seed: int = 0
+    vector_map: VectorMap,
+    world_from_ego: NDArray,
+    times_s: NDArray,
+    trial: AlignmentTrial,
+    seed: int = 0,
+    streets: PriorLines | None = None,
 ) -> dict[str, NDArray]:
     """Reported, aligned and fused poses of a drive.
 
@@ -54,6 +64,7 @@ def align_drive(
         times_s: (N,) seconds.
         trial: what is tried.
         seed: of all noise.
+        streets: a street map to align to in place of ``vector_map``, which the detections still come from.
 
     Returns:
         ``true``, ``reported``, ``aligned`` (each frame by itself) and ``fused``, (N, 4, 4) each.
@@ -64,18 +75,40 @@ def align_drive(
     reported = apply_gnss_errors(true, draw_gnss_errors(times_s, noise, rng))
     odometry = simulate_odometry(true, times_s, trial.odometry, rng)
     options = RegistrationOptions(prior_m=trial.sigma_m, prior_rad=float(np.radians(trial.heading_deg)))
+    classes = trial.classes
+    if streets is not None:
+        classes = ("boundary",)
+        options = replace(options, point_m=STREET_POINT_M, outlier_m=STREET_OUTLIER_M)
     seen, known = (_grid(trial.range_m, margin) for margin in (0.0, MARGIN_SIGMAS * trial.sigma_m))
     aligned = np.empty_like(reported)
     for i, (pose, report) in enumerate(zip(true, reported, strict=True)):
-        patch = vector_map.crop(pose, seen, classes=trial.classes)
+        patch = vector_map.crop(pose, seen, classes=classes)
         points, labels = simulate_detections(patch, trial.detections, rng)
-        around = vector_map.crop(report, known, classes=trial.classes)
-        x, y, yaw = align_to_lines(points, labels, LineField(around.vertices, around.labels), options).pose
+        if streets is None:
+            around = vector_map.crop(report, known, classes=classes)
+            found = align_to_lines(points, labels, LineField(around.vertices, around.labels), options)
+        else:
+            found = _align_to_streets(points, labels, streets.crop(report, known).vertices, options)
+        x, y, yaw = found.pose
         aligned[i] = report @ make_transform(rotation_z(yaw), np.array([x, y, 0.0]))
     # The spread of aligned poses as such a vehicle would be told it: far from the prior's, wrong ones apart.
     graph = GraphNoise(0.5, np.radians(0.5), relative_m=0.1, relative_rad=0.005, huber=1.0)
     fused = fuse_with_odometry(aligned, odometry, graph, trial.window, keep="last")
     return {"true": true, "reported": reported, "aligned": aligned, "fused": fused}
+
+
+def _align_to_streets(
+    points: NDArray, labels: NDArray, middles: Sequence[NDArray], options: RegistrationOptions
+) -> Alignment:
+    """Align boundaries (label 0) to the edges of streets, all as wide as fits best."""
+    lines = shapely.linestrings([line[:, :2] for line in middles]) if len(middles) else np.zeros(0, object)
+    tried = []
+    for width_m in STREET_WIDTHS_M:
+        edges = shapely.get_parts([shapely.offset_curve(lines, side * width_m / 2) for side in (-1, 1)])
+        vertices = [shapely.get_coordinates(edge) for edge in edges if not edge.is_empty]
+        field = LineField(vertices, np.zeros(len(vertices), np.int64))
+        tried.append(align_to_lines(points, labels, field, options))
+    return min(tried, key=lambda alignment: alignment.cost)
 
 
 def planar_errors(found: NDArray, true: NDArray) -> NDArray:

@@ -14,7 +14,7 @@ from .lidar.pillars import DynamicPillars
 from .lidar.point_pillars import PointPillars
 from .mapper import Mapper
 from .matching import PolylineMatcher
-from .pose import MapNet, MapNetLoss, PoseHead
+from .pose import MapNet, MapNetLoss, PoseCorrection, PoseHead
 from .preprocessor import MapDataPreprocessor
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "MergedPyramid",
     "PointPillars",
     "PolylineMatcher",
+    "PoseCorrection",
     "PoseHead",
     "TimmBackbone",
     "TopDownNeck",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mapstack.errors import ConfigError, DataError
 from mapstack.geometry import BEVGrid
 from mapstack.models.building import build_part
+from mapstack.models.pose.correction import CorrectionOutput
 from mapstack.models.priors.batch import exported_priors, priors_of
 from mapstack.models.priors.parts import PriorOutput
 from mapstack.models.priors.queries import PriorQueries
@@ -33,12 +34,14 @@ class _Seen:
         vectors: the priors; None where the model or the batch has none.
         outputs: what each part of the prior made.
         queries: for the decoder; None without.
+        correction: what was found of the error of the pose that placed the priors; None where nobody looked.
     """
 
     bev: Tensor
     vectors: PriorBatch | None = None
     outputs: dict[str, PriorOutput] = field(default_factory=dict)
     queries: PriorQueries | None = None
+    correction: CorrectionOutput | None = None
 
     def for_decoder(self, rows: list[int] | None = None) -> tuple[Tensor, dict[str, PriorQueries]]:
         """The map, and the decoder's further arguments, of some frames or of all."""
@@ -71,6 +74,7 @@ class Mapper(BaseModel):
         bev_encoder: works on the fused BEV map; None hands it to the decoder as it is.
         prior: shows prior maps to the encoded BEV map and the decoder; see docs/PRIOR_ENCODERS.md. A batch without
             priors goes the way that a model without this part has.
+        correction: moves the priors to where the sensors see them; see docs/POSE.md. Needs ``prior``.
         segmentation: auxiliary head on the encoded BEV; needs ``bev_mask`` in the samples.
         perspective: auxiliary head on the camera encoder's ``image_feats``.
         max_gap_s: frames of a scene that lie further apart do not continue each other.
@@ -90,6 +94,7 @@ class Mapper(BaseModel):
         temporal: dict | None = None,
         bev_encoder: dict | None = None,
         prior: dict | None = None,
+        correction: dict | None = None,
         segmentation: dict | None = None,
         perspective: dict | None = None,
         max_gap_s: float = 1.5,
@@ -118,6 +123,9 @@ class Mapper(BaseModel):
         if getattr(self.decoder, "takes_priors", False):
             shared["decoder_dims"] = self.decoder.embed_dims
         self.prior = build_part(prior, shared) if prior else None
+        if correction and prior is None:
+            raise ConfigError("Mapper has a correction of priors and no prior part to use them; set prior")
+        self.correction = build_part(correction, shared) if correction else None
         self.bev_shape, self.max_gap_s = BEVGrid(**grid).with_cell(cell_m).shape, max_gap_s
         self.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what tensor cores want
 
@@ -209,8 +217,11 @@ class Mapper(BaseModel):
         )
         return plan.in_batch_order(outputs), memory
 
-    def _see_priors(self, bev: Tensor, inputs: dict[str, Tensor]) -> _Seen:
-        """Show the priors of the batch, if there are any, to the encoded map (B, C, rows, cols)."""
+    def _see_priors(self, bev: Tensor, inputs: dict[str, Tensor], samples: list[MapDataSample] | None = None) -> _Seen:
+        """Show the priors of the batch, if there are any, to the encoded map (B, C, rows, cols).
+
+        In training ``samples`` tell a correction where the priors truly lie.
+        """
         vectors = None if self.prior is None else priors_of(inputs)
         if vectors is None:
             if self.prior is not None and self.training:
@@ -218,9 +229,14 @@ class Mapper(BaseModel):
                     "the model has a prior part and the frames have no 'prior'; add LoadPriors to the pipeline"
                 )
             return _Seen(bev)
+        found = None
+        if self.correction is not None:
+            true = None if samples is None else self.correction.true_poses(samples, bev)
+            found = self.correction(bev, vectors, true)
+            vectors = self.correction.placed(vectors, found, true)
         vectors = self.prior.noise(vectors)
         outputs = self.prior(bev, vectors)
-        return _Seen(list(outputs.values())[-1].bev, vectors, outputs, self.prior.queries(outputs))
+        return _Seen(list(outputs.values())[-1].bev, vectors, outputs, self.prior.queries(outputs), found)
 
     def _decode(
         self, seen: _Seen, past: Past | None, rows: list[int] | None = None
@@ -253,6 +269,9 @@ class Mapper(BaseModel):
             for number, sample in enumerate(samples):
                 sample.prior = seen.vectors.frame(number)
                 sample.prior_contradicted = scores[number][seen.vectors.valid[number]]
+        if seen.correction is not None:
+            for sample, pose in zip(samples, seen.correction.pose, strict=True):
+                sample.pose_correction = pose
         return list(samples)
 
     def _initial_memory(self, features: Tensor) -> dict[str, Tensor]:
@@ -274,10 +293,12 @@ class Mapper(BaseModel):
         if plan is not None:
             features, _ = self._remember(features, plan)
         bev = self.bev_encoder(features)  # all frames at once, also for the sake of its batch statistics
-        seen = self._see_priors(bev, inputs)
+        seen = self._see_priors(bev, inputs, samples)
         losses = self._decoder_loss(seen, samples, plan)
         if seen.vectors is not None:
             losses |= self.prior.loss(seen.outputs, seen.vectors)
+        if seen.correction is not None:
+            losses |= self.correction.loss(seen.correction, samples)
         for name, encoder in self.encoders.items():
             losses |= encoder.loss(aux[name], inputs)
         if self.fusion is not None:
@@ -338,15 +359,26 @@ class Mapper(BaseModel):
 
     @property
     def export_extra_names(self) -> tuple[str, ...]:
-        """Names of what comes between points and state: ``scales``, ``topology``, ``contradicted``, as far as made."""
-        names = tuple(getattr(self.decoder, "output_names", ())[2:])
-        return (*names, "contradicted") if self.prior is not None and self.prior.scores_changes else names
+        """Names of what comes between points and state, as far as made.
+
+        ``scales``, ``topology``, ``contradicted``, ``pose_correction``.
+        """
+        names = list(getattr(self.decoder, "output_names", ())[2:])
+        if self.prior is not None and self.prior.scores_changes:
+            names.append("contradicted")
+        return (*names, "pose_correction") if self.correction is not None else tuple(names)
 
     def _extra_outputs(self, output: dict[str, Tensor], seen: _Seen) -> list[Tensor]:
-        """Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N)."""
+        """Those of :attr:`export_extra_names`.
+
+        Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N), and x, y,
+        yaw (B, 3) of ``bev_from_prior``.
+        """
         told = {name: value.sigmoid() if name == "topology" else value for name, value in output.items()}
         if seen.vectors is not None and self.prior.scores_changes:
             told["contradicted"] = self.prior.contradiction(seen.outputs)
+        if seen.correction is not None:
+            told["pose_correction"] = seen.correction.pose
         return [told[name] for name in self.export_extra_names if name in told]
 
     def forward_export(self, **tensors: Tensor) -> tuple[Tensor, ...]:

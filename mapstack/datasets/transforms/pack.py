@@ -24,7 +24,8 @@ class PackMapInputs:
     ``inputs`` holds what was loaded: ``images`` (V, 3, H, W) uint8 RGB, ``intrinsics`` (V, 3, 3), ``ego_from_camera``
     (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5), ``depth`` (V, h, w) and ``camera_error`` (4, 4); float32
     where not said; and ``prior``, a :class:`PriorMap`. The
-    sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented.
+    sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented. After DisturbPose the sample
+    has ``bev_from_prior`` (4, 4) float64, too: where the priors' frame, placed by the reported pose, truly lies.
 
     Args:
         meta_keys: further keys of the frame to keep as metainfo.
@@ -68,7 +69,11 @@ class PackMapInputs:
     def _sample(self, results: dict) -> MapDataSample:
         meta = {key: results[key] for key in (*META_KEYS, *self.meta_keys)}
         meta |= {key: results[key] for key in OPTIONAL_META_KEYS if key in results}
-        meta["world_from_bev"] = planar_pose(results["world_from_ego"]) @ invert(aug_from_ego(results))
+        ego_from_aug = invert(aug_from_ego(results))
+        meta["world_from_bev"] = planar_pose(results["world_from_ego"]) @ ego_from_aug
+        if "reported_world_from_ego" in results:
+            reported = planar_pose(results["reported_world_from_ego"]) @ ego_from_aug
+            meta["bev_from_prior"] = invert(meta["world_from_bev"]) @ reported
         sample = MapDataSample(metainfo=meta)
         if "gt" in results:
             sample.gt = results["gt"]

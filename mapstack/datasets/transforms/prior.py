@@ -1,5 +1,6 @@
 """Priors of a frame, cut from their maps at the pose that is believed; and poses that are believed wrongly."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,7 +81,7 @@ class LoadPriors:
         grid: keyword arguments of :class:`BEVGrid`; its range is the patch.
         num_points: P, points of an element.
         num_dims: 2, or 3 to keep heights where a source has them.
-        margin_m: the patch is larger by this on every side, for poses that are corrected later.
+        margin_m: the patch is larger by this on every side, up to whole cells, for poses that are corrected later.
         drop_prob: chance that a prior is missing for a frame (of each alone): training without belief in it.
         displace_m: the prior of another place: the pose is moved so far along the world's x and y before the cut.
     """
@@ -104,6 +105,7 @@ class LoadPriors:
         self.grid = BEVGrid(**grid)
         if margin_m:
             x0, y0, z0, x1, y1, z1 = self.grid.pc_range
+            margin_m = math.ceil(margin_m / self.grid.cell_m) * self.grid.cell_m
             ranged = (x0 - margin_m, y0 - margin_m, z0, x1 + margin_m, y1 + margin_m, z1)
             self.grid = BEVGrid(ranged, self.grid.cell_m)
         self.num_points, self.num_dims, self.drop_prob, self.displace_m = num_points, num_dims, drop_prob, displace_m

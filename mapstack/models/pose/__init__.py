@@ -1,7 +1,8 @@
-"""Where was this picture taken: MapNet's network, its losses, and its training on drives without labels."""
+"""Poses: where was this picture taken (MapNet, its losses, drives without labels), and how far off is a prior map."""
 
+from .correction import PoseCorrection
 from .head import PoseHead
 from .losses import MapNetLoss, PoseEstimate
 from .mapnet import MapNet
 
-__all__ = ["MapNet", "MapNetLoss", "PoseEstimate", "PoseHead"]
+__all__ = ["MapNet", "MapNetLoss", "PoseCorrection", "PoseEstimate", "PoseHead"]

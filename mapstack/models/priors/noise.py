@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mapstack.structures import PriorBatch
 
 from .batch import only, rows_of
+from .motion import move_priors
 
 __all__ = ["PriorNoise"]
 
@@ -66,13 +67,5 @@ class PriorNoise(nn.Module):
         return replace(taken, changed=changed)
 
     def _moved(self, vectors: PriorBatch) -> PriorBatch:
-        batch, like = vectors.valid.shape[0], vectors.points
-        angle = self.turn_rad * torch.randn(batch, 1, 1, device=like.device)
-        shift = self.shift_m * torch.randn(batch, 1, 1, 2, device=like.device)
-        x, y = like.unbind(-1)
-        points = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], -1)
-        return replace(vectors, points=_on_padding_zero(points + shift, vectors.valid))
-
-
-def _on_padding_zero(points: Tensor, valid: Tensor) -> Tensor:
-    return torch.where(valid[..., None, None], points, torch.zeros_like(points))
+        spread = vectors.points.new_tensor([self.shift_m, self.shift_m, self.turn_rad])
+        return move_priors(vectors, spread * torch.randn(len(vectors.points), 3, device=spread.device))
