@@ -7,7 +7,7 @@ title = (
     "of each frame by itself, and after a pose graph over 15 frames with simulated odometry (1 % scale, 2 cm and 1 mrad "
     "a root metre)."
 )
-seeds = [0, 1]
+seeds = [0]
 columns = {
     "pose/translation_m": "m",
     "pose/rotation_deg": "deg",

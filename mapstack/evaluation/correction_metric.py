@@ -25,8 +25,8 @@ class CorrectionMetric(BaseMetric):
     """Errors of the reported, the corrected and the fused poses.
 
     ``correction/reported_m``, ``corrected_m`` and, with ``pose_graph``, ``fused_m``: medians over all frames, in
-    metres; the same ending in ``_deg`` for the heading, in ``_m_p90`` for the 90th percentile. Fused is a pose graph over
-    the corrected poses of a drive and simulated odometry.
+    metres; the same ending in ``_deg`` for the heading, in ``_m_p90`` for the 90th percentile. Fused is a pose graph
+    over the corrected poses of a drive and simulated odometry.
 
     Args:
         pose_graph: arguments of :class:`GraphNoise` and ``window``; each frame is the last of its window.

@@ -101,11 +101,13 @@ def _align_to_streets(
     points: NDArray, labels: NDArray, middles: Sequence[NDArray], options: RegistrationOptions
 ) -> Alignment:
     """Align boundaries (label 0) to the edges of streets, all as wide as fits best."""
-    lines = shapely.linestrings([line[:, :2] for line in middles]) if len(middles) else np.zeros(0, object)
+    lines = np.array([shapely.LineString(line[:, :2]) for line in middles], dtype=object)
     tried = []
     for width_m in STREET_WIDTHS_M:
-        edges = shapely.get_parts([shapely.offset_curve(lines, side * width_m / 2) for side in (-1, 1)])
-        vertices = [shapely.get_coordinates(edge) for edge in edges if not edge.is_empty]
+        # The edge of all streets together: where one meets another it is open, as a kerb is.
+        surface = shapely.union_all(shapely.buffer(lines, width_m / 2, cap_style="flat"))
+        rings = shapely.get_rings(shapely.get_parts(surface))
+        vertices = [shapely.get_coordinates(ring) for ring in rings]
         field = LineField(vertices, np.zeros(len(vertices), np.int64))
         tried.append(align_to_lines(points, labels, field, options))
     return min(tried, key=lambda alignment: alignment.cost)
