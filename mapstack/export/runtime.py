@@ -36,6 +36,10 @@ class Prediction:
         scales: (N, P, 2) metres, the expected error of each coordinate; None where the model does not say.
         topology: (N, N) in [0, 1], confidence that element n leads to element m; None where the model does not say.
         vertices: N arrays (n_i, 2) ego metres, of a decoder that writes polylines of any length; None otherwise.
+        pose_correction: (3,) x and y metres and yaw radians: how a prior placed by the frame's pose must move to lie where
+            the sensors see it; None where the model does not say.
+        contradicted: (M,) in [0, 1], that the sensors contradict each of the M prior vectors that the model was shown
+            (nearest and longest first); None where the model does not say.
     """
 
     points: NDArray
@@ -44,6 +48,8 @@ class Prediction:
     scales: NDArray | None = None
     topology: NDArray | None = None
     vertices: list[NDArray] | None = None
+    pose_correction: NDArray | None = None
+    contradicted: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -235,7 +241,9 @@ class MapRuntime:
             if "vertices" in answer:
                 lines, counts = answer["vertices"][frame][query], answer["counts"][frame][query]
                 vertices = [line[:count] for line, count in zip(lines, counts, strict=True)]
-            predictions.append(Prediction(inside, order % num_classes, scores.flat[order], scales, topology, vertices))
+            about_prior = {key: answer[key][frame] for key in ("pose_correction", "contradicted") if key in answer}
+            labels, kept = order % num_classes, scores.flat[order]
+            predictions.append(Prediction(inside, labels, kept, scales, topology, vertices, **about_prior))
         return predictions
 
     def end_profiling(self) -> Path:

@@ -43,7 +43,11 @@ def test_points_are_kept_inside_the_patch(onnx_path: Path, monkeypatch: pytest.M
     runtime = MapRuntime(onnx_path)
     answer = {"scores": np.full((1, 1, 3), 0.5, np.float32), "polylines": np.full((1, 1, 4, 2), 99, np.float32)}
     monkeypatch.setattr(runtime, "run", lambda _: answer)
-    assert runtime.predict({})[0].points[0, 0].tolist() == [30, 15]
+    plain = runtime.predict({})[0]
+    assert plain.points[0, 0].tolist() == [30, 15] and plain.pose_correction is None and plain.contradicted is None
+    answer |= {"pose_correction": np.array([[0.5, -1.0, 0.02]]), "contradicted": np.array([[0.9, 0.1]])}
+    told = runtime.predict({})[0]
+    assert told.pose_correction.tolist() == [0.5, -1.0, 0.02] and told.contradicted.tolist() == [0.9, 0.1]
 
 
 def test_bad_input_is_named(onnx_path: Path) -> None:
