@@ -36,8 +36,8 @@ class Prediction:
         scales: (N, P, 2) metres, the expected error of each coordinate; None where the model does not say.
         topology: (N, N) in [0, 1], confidence that element n leads to element m; None where the model does not say.
         vertices: N arrays (n_i, 2) ego metres, of a decoder that writes polylines of any length; None otherwise.
-        pose_correction: (3,) x and y metres and yaw radians: how a prior placed by the frame's pose must move to lie where
-            the sensors see it; None where the model does not say.
+        pose_correction: (3,) x and y metres and yaw radians: how a prior placed by the frame's pose must move to lie
+            where the sensors see it; None where the model does not say.
         contradicted: (M,) in [0, 1], that the sensors contradict each of the M prior vectors that the model was shown
             (nearest and longest first); None where the model does not say.
     """
