@@ -17,7 +17,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + _base_.lidar + truth + priors_test + pack))
 test_dataloader = val_dataloader
-# Frame by frame corrected poses may be wrong in places (huber); odometry is off by a few centimetres a frame.
-pose_graph = dict(absolute_m=0.5, absolute_rad=0.01, relative_m=0.1, relative_rad=0.005, huber=1.0, window=15)
+# On top of the model's own covariance; a pose may be wrong beyond it (huber). Odometry: a few centimetres a frame.
+pose_graph = dict(absolute_m=0.2, absolute_rad=0.003, relative_m=0.07, relative_rad=0.004, huber=1.0, window=30)
 val_evaluator = [dict(type="MapMetric", protocol="maptr"), dict(type="CorrectionMetric", pose_graph=pose_graph)]
 test_evaluator = val_evaluator

@@ -29,7 +29,8 @@ class CorrectionMetric(BaseMetric):
     over the corrected poses of a drive and simulated odometry.
 
     Args:
-        pose_graph: arguments of :class:`GraphNoise` and ``window``; each frame is the last of its window.
+        pose_graph: arguments of :class:`GraphNoise`, on top of each frame's own covariance, and ``window``; each frame
+            is the last of its window.
         odometry: arguments of :class:`OdometryNoise`.
         seed: of the odometry.
         out_dir: where metrics.json is written; nowhere when None.
@@ -74,7 +75,8 @@ class CorrectionMetric(BaseMetric):
             true = np.asarray(sample["world_from_bev"])
             reported = true @ np.asarray(sample["bev_from_prior"])
             entry = {"scene": sample["scene"], "timestamp_ns": sample["timestamp_ns"], "true": true}
-            self.results.append(entry | {"reported": reported, "corrected": reported @ invert(found)})
+            entry |= {"reported": reported, "corrected": reported @ invert(found)}
+            self.results.append(entry | {"covariance": sample["pose_covariance"].double().cpu().numpy()})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Errors over all frames."""
@@ -99,8 +101,9 @@ class CorrectionMetric(BaseMetric):
         fused = []
         for _, group in groupby(frames, key=lambda frame: frame["scene"]):
             drive = list(group)
-            true, corrected = (np.stack([frame[key] for frame in drive]) for key in ("true", "corrected"))
+            keys = ("true", "corrected", "covariance")
+            true, corrected, covariance = (np.stack([frame[key] for frame in drive]) for key in keys)
             times_s = np.array([frame["timestamp_ns"] for frame in drive], np.float64) * 1e-9
             odometry = simulate_odometry(true, times_s, self.odometry, rng)
-            fused.append(fuse_with_odometry(corrected, odometry, self.noise, self.window, keep="last"))
+            fused.append(fuse_with_odometry(corrected, odometry, self.noise, self.window, "last", covariance))
         return np.concatenate(fused)

@@ -80,7 +80,7 @@ def align_drive(
         classes = ("boundary",)
         options = replace(options, point_m=STREET_POINT_M, outlier_m=STREET_OUTLIER_M)
     seen, known = (_grid(trial.range_m, margin) for margin in (0.0, MARGIN_SIGMAS * trial.sigma_m))
-    aligned = np.empty_like(reported)
+    aligned, covariances = np.empty_like(reported), np.empty((len(reported), 3, 3))
     for i, (pose, report) in enumerate(zip(true, reported, strict=True)):
         patch = vector_map.crop(pose, seen, classes=classes)
         points, labels = simulate_detections(patch, trial.detections, rng)
@@ -90,10 +90,11 @@ def align_drive(
         else:
             found = _align_to_streets(points, labels, streets.crop(report, known).vertices, options)
         x, y, yaw = found.pose
+        covariances[i] = found.covariance
         aligned[i] = report @ make_transform(rotation_z(yaw), np.array([x, y, 0.0]))
-    # The spread of aligned poses as such a vehicle would be told it: far from the prior's, wrong ones apart.
-    graph = GraphNoise(0.5, np.radians(0.5), relative_m=0.1, relative_rad=0.005, huber=1.0)
-    fused = fuse_with_odometry(aligned, odometry, graph, trial.window, keep="last")
+    # Each alignment knows how sure it is, and in which direction; some are wrong beyond that (huber).
+    graph = GraphNoise(0.3, np.radians(0.3), relative_m=0.1, relative_rad=0.005, huber=1.0)
+    fused = fuse_with_odometry(aligned, odometry, graph, trial.window, "last", covariances)
     return {"true": true, "reported": reported, "aligned": aligned, "fused": fused}
 
 

@@ -38,6 +38,7 @@ class Prediction:
         vertices: N arrays (n_i, 2) ego metres, of a decoder that writes polylines of any length; None otherwise.
         pose_correction: (3,) x and y metres and yaw radians: how a prior placed by the frame's pose must move to lie
             where the sensors see it; None where the model does not say.
+        pose_covariance: (3, 3) of that.
         contradicted: (M,) in [0, 1], that the sensors contradict each of the M prior vectors that the model was shown
             (nearest and longest first); None where the model does not say.
     """
@@ -49,6 +50,7 @@ class Prediction:
     topology: NDArray | None = None
     vertices: list[NDArray] | None = None
     pose_correction: NDArray | None = None
+    pose_covariance: NDArray | None = None
     contradicted: NDArray | None = None
 
     def __len__(self) -> int:
@@ -241,7 +243,8 @@ class MapRuntime:
             if "vertices" in answer:
                 lines, counts = answer["vertices"][frame][query], answer["counts"][frame][query]
                 vertices = [line[:count] for line, count in zip(lines, counts, strict=True)]
-            about_prior = {key: answer[key][frame] for key in ("pose_correction", "contradicted") if key in answer}
+            keys = ("pose_correction", "pose_covariance", "contradicted")
+            about_prior = {key: answer[key][frame] for key in keys if key in answer}
             labels, kept = order % num_classes, scores.flat[order]
             predictions.append(Prediction(inside, labels, kept, scales, topology, vertices, **about_prior))
         return predictions

@@ -46,6 +46,7 @@ def optimize_pose_graph(
     absolute: Mapping[int, NDArray],
     relative: Mapping[tuple[int, int], NDArray],
     noise: GraphNoise,
+    covariances: NDArray | None = None,
 ) -> NDArray:
     """The most likely poses.
 
@@ -56,6 +57,7 @@ def optimize_pose_graph(
         absolute: measured world_from_body (4, 4) by frame; at least one, or nothing holds the graph in the world.
         relative: measured first_from_second (4, 4) by pair of frames.
         noise: of the measurements.
+        covariances: as in :func:`fuse_with_odometry`, by frame.
 
     Returns:
         (N, 4, 4) float64 world_from_body.
@@ -69,7 +71,7 @@ def optimize_pose_graph(
     graph, values = gtsam.NonlinearFactorGraph(), gtsam.Values()
     for i, pose in enumerate(initial):
         values.insert(i, gtsam.Pose3(np.asarray(pose, np.float64)))
-    for factor in _factors(gtsam, absolute, relative, noise):
+    for factor in _factors(gtsam, absolute, relative, noise, covariances):
         graph.add(factor)
     params = gtsam.LevenbergMarquardtParams()
     params.setRelativeErrorTol(1e-12)
@@ -79,7 +81,12 @@ def optimize_pose_graph(
 
 
 def fuse_with_odometry(
-    predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise, window: int = 7, keep: str = "middle"
+    predicted: NDArray,
+    odom_from_body: NDArray,
+    noise: GraphNoise,
+    window: int = 7,
+    keep: str = "middle",
+    covariances: NDArray | None = None,
 ) -> NDArray:
     """Correct each frame's predicted pose by the odometry of the frames around it.
 
@@ -90,6 +97,8 @@ def fuse_with_odometry(
         window: frames in a graph; at the ends of the drive fewer.
         keep: "middle" takes each frame from the graph around it, as MapNet does; "last" from the graph that ends with
             it, all that a vehicle has.
+        covariances: (N, 3, 3) of each prediction's x, y (body axes, metres) and yaw, on top of ``noise``'s: a place that
+            is known across the road alone then holds the graph across the road alone.
 
     Returns:
         (N, 4, 4) float64 world_from_body.
@@ -102,11 +111,14 @@ def fuse_with_odometry(
     fused = np.empty(predicted.shape)
     for i in range(len(predicted)):
         start, stop = max(0, i + after - window + 1), min(len(predicted), i + after + 1)
-        fused[i] = _fuse_window(predicted[start:stop], odom_from_body[start:stop], noise)[i - start]
+        own = None if covariances is None else covariances[start:stop]
+        fused[i] = _fuse_window(predicted[start:stop], odom_from_body[start:stop], noise, own)[i - start]
     return fused
 
 
-def _fuse_window(predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise) -> NDArray:
+def _fuse_window(
+    predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise, covariances: NDArray | None
+) -> NDArray:
     body_from_odom = invert(odom_from_body)
     steps = {(i, i + 1): body_from_odom[i] @ odom_from_body[i + 1] for i in range(len(predicted) - 1)}
     # The odometry, laid through each prediction in turn; the search begins at the one that fits all others best, for
@@ -116,25 +128,35 @@ def _fuse_window(predicted: NDArray, odom_from_body: NDArray, noise: GraphNoise)
     translation = np.linalg.norm(gaps[..., :3, 3], axis=-1) / noise.absolute_m
     rotation = np.linalg.norm(gaps[..., :3, :3], axis=(-2, -1)) / (2**0.5 * noise.absolute_rad)
     best = (translation + rotation).sum(axis=1).argmin()
-    return optimize_pose_graph(chains[best], dict(enumerate(predicted)), steps, noise)
+    return optimize_pose_graph(chains[best], dict(enumerate(predicted)), steps, noise, covariances)
 
 
 def _factors(
-    gtsam: object, absolute: Mapping[int, NDArray], relative: Mapping[tuple[int, int], NDArray], noise: GraphNoise
+    gtsam: object,
+    absolute: Mapping[int, NDArray],
+    relative: Mapping[tuple[int, int], NDArray],
+    noise: GraphNoise,
+    covariances: NDArray | None,
 ) -> Iterator[object]:
     def model(sigmas: list[float]) -> object:
         return gtsam.noiseModel.Diagonal.Sigmas(np.array(sigmas))
 
-    def robust(sigma: float) -> object:
+    def robust(sigma: float, more: NDArray) -> object:
+        gaussian = gtsam.noiseModel.Gaussian.Covariance(sigma**2 * np.eye(3) + more)
         if noise.huber is None:
-            return model([sigma] * 3)
-        return gtsam.noiseModel.Robust.Create(gtsam.noiseModel.mEstimator.Huber.Create(noise.huber), model([sigma] * 3))
+            return gaussian
+        return gtsam.noiseModel.Robust.Create(gtsam.noiseModel.mEstimator.Huber.Create(noise.huber), gaussian)
 
     # Place and rotation apart: in one twist a wrong place far away would turn the vehicle by its long lever.
     for i, matrix in absolute.items():
         pose = gtsam.Pose3(np.asarray(matrix, np.float64))
-        yield gtsam.PoseTranslationPrior3D(i, pose, robust(noise.absolute_m))
-        yield gtsam.PoseRotationPrior3D(i, pose, robust(noise.absolute_rad))
+        place, turn = np.zeros((3, 3)), np.zeros((3, 3))
+        if covariances is not None:
+            place[:2, :2], turn[2, 2] = covariances[i][:2, :2], covariances[i][2, 2]
+            axes = np.asarray(matrix)[:3, :3]  # the place's factor is in world axes, the rotation's in the body's
+            place = axes @ place @ axes.T
+        yield gtsam.PoseTranslationPrior3D(i, pose, robust(noise.absolute_m, place))
+        yield gtsam.PoseRotationPrior3D(i, pose, robust(noise.absolute_rad, turn))
     between = model([noise.relative_rad] * 3 + [noise.relative_m] * 3)
     for (i, j), matrix in relative.items():
         yield gtsam.BetweenFactorPose3(i, j, gtsam.Pose3(np.asarray(matrix, np.float64)), between)

@@ -270,8 +270,8 @@ class Mapper(BaseModel):
                 sample.prior = seen.vectors.frame(number)
                 sample.prior_contradicted = scores[number][seen.vectors.valid[number]]
         if seen.correction is not None:
-            for sample, pose in zip(samples, seen.correction.pose, strict=True):
-                sample.pose_correction = pose
+            for sample, pose, spread in zip(samples, seen.correction.pose, seen.correction.covariance, strict=True):
+                sample.pose_correction, sample.pose_covariance = pose, spread
         return list(samples)
 
     def _initial_memory(self, features: Tensor) -> dict[str, Tensor]:
@@ -361,24 +361,24 @@ class Mapper(BaseModel):
     def export_extra_names(self) -> tuple[str, ...]:
         """Names of what comes between points and state, as far as made.
 
-        ``scales``, ``topology``, ``contradicted``, ``pose_correction``.
+        ``scales``, ``topology``, ``contradicted``, ``pose_correction``, ``pose_covariance``.
         """
         names = list(getattr(self.decoder, "output_names", ())[2:])
         if self.prior is not None and self.prior.scores_changes:
             names.append("contradicted")
-        return (*names, "pose_correction") if self.correction is not None else tuple(names)
+        return (*names, "pose_correction", "pose_covariance") if self.correction is not None else tuple(names)
 
     def _extra_outputs(self, output: dict[str, Tensor], seen: _Seen) -> list[Tensor]:
         """Those of :attr:`export_extra_names`.
 
-        Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N), and x, y,
-        yaw (B, 3) of ``bev_from_prior``.
+        Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N), x, y, yaw
+        (B, 3) of ``bev_from_prior`` and their covariance (B, 3, 3).
         """
         told = {name: value.sigmoid() if name == "topology" else value for name, value in output.items()}
         if seen.vectors is not None and self.prior.scores_changes:
             told["contradicted"] = self.prior.contradiction(seen.outputs)
         if seen.correction is not None:
-            told["pose_correction"] = seen.correction.pose
+            told["pose_correction"], told["pose_covariance"] = seen.correction.pose, seen.correction.covariance
         return [told[name] for name in self.export_extra_names if name in told]
 
     def forward_export(self, **tensors: Tensor) -> tuple[Tensor, ...]:

@@ -104,6 +104,23 @@ def test_odometry_takes_noise_out_of_predictions(keep: str) -> None:
     np.testing.assert_allclose(fuse_with_odometry(predicted, elsewhere, NOISE, 9, keep), fused, atol=1e-5)
 
 
+def test_a_place_that_is_known_across_the_road_alone_holds_there_alone() -> None:
+    """Odd frames are lost by metres along their own heading and say so; told, the graph takes that from the others."""
+    rng = np.random.default_rng(3)
+    true = np.stack([make_transform(rotation_z(0.05 * i), np.array([3.0 * i, 0.1 * i * i, 0.0])) for i in range(20)])
+    spread = np.where(np.arange(20) % 2, 3.0, 0.1)
+    off = [make_transform(np.eye(3), np.array([along, 0, 0])) for along in spread * rng.standard_normal(20)]
+    predicted = true @ np.stack(off)
+    told = np.zeros((20, 3, 3))
+    told[:, 0, 0] = spread**2
+    noise = GraphNoise(0.1, 0.02, 0.05, 0.005)
+    blind, aware = (fuse_with_odometry(predicted, true, noise, 10, "last", own) for own in (None, told))
+    assert np.median(errors(aware, true)) < 0.15 < 0.4 < np.median(errors(blind, true))
+    turned = make_transform(rotation_z(2.0), np.array([1e3, 0, 0]))  # the covariance is of the body's axes
+    moved = fuse_with_odometry(turned @ predicted, true, noise, 10, "last", told)
+    np.testing.assert_allclose(moved, turned @ aware, atol=1e-5)
+
+
 def test_the_last_frame_of_a_window_knows_nothing_of_the_future() -> None:
     true = drive(12, seed=9)
     predicted = shaken(true, 1.0, 0.1, seed=10)

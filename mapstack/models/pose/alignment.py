@@ -88,14 +88,19 @@ class LineAlignment(nn.Module):
         nn.init.zeros_(self.field[-1].bias)
         self.log_spread = nn.Parameter(torch.zeros(3))  # of x, y and yaw at the lever
 
-    def forward(self, bev: Tensor, vectors: PriorBatch, start: Tensor) -> tuple[Tensor, list[PointErrors]]:
-        """The motion (B, 3) that lays priors on the map (B, C, rows, cols), near ``start`` (B, 3), and its points."""
+    def forward(self, bev: Tensor, vectors: PriorBatch, start: Tensor) -> tuple[Tensor, Tensor, list[PointErrors]]:
+        """The motion (B, 3) that lays priors on the map (B, C, rows, cols), near ``start`` (B, 3).
+
+        Returns:
+            It, its covariance (B, 3, 3) as the points' scales have it, and what the points were told, step by step.
+        """
         field, pose, told = self.field(bev), start, []
         for _ in range(self.steps):
             errors = self._ask(field, move_priors(vectors, pose.detach()))
-            pose = compose(self._solve(errors), pose.detach())
+            step, covariance = self._solve(errors)
+            pose = compose(step, pose.detach())
             told.append(errors)
-        return pose, told
+        return pose, covariance, told
 
     @staticmethod
     def middles(vectors: PriorBatch) -> Tensor:
@@ -124,12 +129,14 @@ class LineAlignment(nn.Module):
             length * inside * of_class.sum(-1),
         )
 
-    def _solve(self, errors: PointErrors) -> Tensor:
+    def _solve(self, errors: PointErrors) -> tuple[Tensor, Tensor]:
         x, y = errors.places.unbind(-1)
         across = (errors.normals[..., 1] * x - errors.normals[..., 0] * y) / LEVER_M
         jacobian = torch.cat([errors.normals, across[..., None]], -1)  # (B, M, 3)
         weight = errors.weight / self.correlation_m * (-2 * errors.log_scale).exp()
         weighted = (jacobian * weight[..., None]).transpose(1, 2)  # (B, 3, M)
         information = weighted @ jacobian + (-2 * self.log_spread).exp().diag()
-        step = (invert_3x3(information) @ (weighted @ errors.found[..., None]))[..., 0]
-        return torch.cat([step[:, :2], step[:, 2:] / LEVER_M], -1)
+        covariance = invert_3x3(information)
+        step = (covariance @ (weighted @ errors.found[..., None]))[..., 0]
+        unit = step.new_tensor([1.0, 1.0, 1 / LEVER_M])
+        return unit * step, unit[:, None] * covariance * unit

@@ -34,6 +34,7 @@ class CorrectionOutput:
 
     Args:
         pose: (B, 3) x and y metres and yaw radians of ``bev_from_prior``; 0 for a frame without priors.
+        covariance: (B, 3, 3) of it, as the points' scales have it; without priors the spread of what is tried.
         volume: (B, H) logits of the volume's motions.
         points: what the vectors' points were told, step by step.
         middles: (B, M, 2) the same points where the pose in hand puts them.
@@ -41,6 +42,7 @@ class CorrectionOutput:
     """
 
     pose: Tensor
+    covariance: Tensor
     volume: Tensor
     points: list[PointErrors]
     middles: Tensor
@@ -113,10 +115,10 @@ class PoseCorrection(BaseModule):
         else:
             unit = true.new_tensor([self.volume.cell_m, self.volume.cell_m, self.volume.turn_step])
             start = true + unit * (2 * torch.rand_like(true) - 1)
-        pose, points = self.alignment(bev, vectors, start)
+        pose, covariance, points = self.alignment(bev, vectors, start)
         present = vectors.valid.any(1)
         pose = torch.where(present[:, None], pose, torch.zeros_like(pose))
-        return CorrectionOutput(pose, volume, points, self.alignment.middles(vectors), present)
+        return CorrectionOutput(pose, covariance, volume, points, self.alignment.middles(vectors), present)
 
     def placed(self, vectors: PriorBatch, output: CorrectionOutput, true: Tensor | None = None) -> PriorBatch:
         """The priors where they are to be used, cut to the patch; ``true`` (B, 3) as in :meth:`forward`."""

@@ -138,11 +138,14 @@ def test_points_that_are_told_the_truth_are_laid_on_it() -> None:
     field[:, 0::3], field[:, 2::3] = 0.3, -3.0
     errors = model._ask(field, one)
     assert errors.weight.sum() == pytest.approx(24.0, rel=1e-4)
-    x_found, y_found, yaw = model._solve(errors)[0].tolist()
+    step, covariance = model._solve(errors)
+    x_found, y_found, yaw = step[0].tolist()
+    x_spread, y_spread, yaw_spread = covariance[0].diagonal().sqrt().tolist()
+    assert x_spread == pytest.approx(1.0, rel=1e-3) and y_spread < 0.1 and yaw_spread < 0.01, "along it nothing is told"
     assert abs(x_found) < 1e-4 and y_found == pytest.approx(0.5, abs=0.01) and yaw == pytest.approx(0.01, abs=3e-4)
     field[:, 2::3] = 2.0  # sure of nothing
-    assert model._solve(model._ask(field, one)).abs().max() < 0.1
-    assert not model._solve(model._ask(field, only(vectors, torch.zeros(1, 5, dtype=torch.bool)))).any()
+    assert model._solve(model._ask(field, one))[0].abs().max() < 0.1
+    assert not model._solve(model._ask(field, only(vectors, torch.zeros(1, 5, dtype=torch.bool))))[0].any()
     true = model.middles(move_priors(one, torch.tensor([[0.0, 0.5, 0.0]])))
     told = replace(errors, found=torch.full_like(errors.found, 0.25), log_scale=torch.full_like(errors.found, -1.0))
     assert told.likelihood_loss(true).item() == pytest.approx(0.25 * np.e - 1, rel=1e-4), "Laplace, worked by hand"
