@@ -97,8 +97,8 @@ def fuse_with_odometry(
         window: frames in a graph; at the ends of the drive fewer.
         keep: "middle" takes each frame from the graph around it, as MapNet does; "last" from the graph that ends with
             it, all that a vehicle has.
-        covariances: (N, 3, 3) of each prediction's x, y (body axes, metres) and yaw, on top of ``noise``'s: a place that
-            is known across the road alone then holds the graph across the road alone.
+        covariances: (N, 3, 3) of each prediction's x, y (body axes, metres) and yaw, on top of ``noise``'s: a place
+            that is known across the road alone then holds the graph across the road alone.
 
     Returns:
         (N, 4, 4) float64 world_from_body.

@@ -87,6 +87,6 @@ class MapDataSample(BaseDataElement):
     Data: ``gt`` and ``pred`` (:class:`MapElements`), ``bev_mask`` (K, rows, cols) uint8, the truth drawn on
     the grid per class; where the model judges priors, ``prior`` (:class:`PriorMap`, the elements that it was shown) and
     ``prior_contradicted`` (N,) in [0, 1]; where it corrects their place ``pose_correction`` (3,), x and y metres and
-    yaw radians of its ``bev_from_prior``, and ``pose_covariance`` (3, 3). Each is absent where it was not made: a recording without a map has no
-    ``gt``.
+    yaw radians of its ``bev_from_prior``, and ``pose_covariance`` (3, 3). Each is absent where it was not made: a
+    recording without a map has no ``gt``.
     """
