@@ -92,9 +92,11 @@ def align_drive(
         x, y, yaw = found.pose
         covariances[i] = found.covariance
         aligned[i] = report @ make_transform(rotation_z(yaw), np.array([x, y, 0.0]))
-    # Each alignment knows how sure it is, and in which direction; some are wrong beyond that (huber).
-    graph = GraphNoise(0.3, np.radians(0.3), relative_m=0.1, relative_rad=0.005, huber=1.0)
-    fused = fuse_with_odometry(aligned, odometry, graph, trial.window, "last", covariances)
+    # Each alignment knows how sure it is, and in which direction, but nothing of a street map's own error.
+    sure = streets is None
+    spread_m, spread_rad = (0.3, np.radians(0.3)) if sure else (0.5, np.radians(0.5))
+    graph = GraphNoise(spread_m, spread_rad, relative_m=0.1, relative_rad=0.005, huber=1.0)
+    fused = fuse_with_odometry(aligned, odometry, graph, trial.window, "last", covariances if sure else None)
     return {"true": true, "reported": reported, "aligned": aligned, "fused": fused}
 
 
