@@ -33,6 +33,16 @@ def test_a_point_lands_in_its_cell() -> None:
 
 
 def test_a_neck_of_another_stride_is_named() -> None:
-    encoder = MODELS.build({"type": "PointPillars", "grid": GRID, "cell_m": 0.3, "pillar_channels": 8, "channels": 16})
+    backbone = {"type": "mmdet3d.SECOND", "in_channels": 8, "layer_nums": (1, 1), "layer_strides": (2, 2)}
+    part = {"type": "PointPillars", "grid": GRID, "cell_m": 0.3, "pillar_channels": 8, "channels": 16}
+    encoder = MODELS.build({**part, "backbone": {**backbone, "out_channels": (8, 16)}})
     with pytest.raises(ValueError, match="cell_m=0.3"):
         encoder({"points": torch.zeros(1, 6), "batch_size": 1})
+
+
+@pytest.mark.parametrize("cell_m", [0.3, 0.6])
+def test_cells_of_one_or_two_pillars_need_no_settings(cell_m: float) -> None:
+    """100 x 50 m has pillars of the size of its cells, 60 x 30 m half of that."""
+    part = {"type": "PointPillars", "grid": GRID, "pillar_channels": 8, "channels": 16}
+    bev, _ = MODELS.build({**part, "cell_m": cell_m})({"points": torch.rand(9, 6), "batch_size": 1})
+    assert bev.shape == (1, 16, round(30 / cell_m), round(60 / cell_m))

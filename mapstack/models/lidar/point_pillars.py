@@ -20,7 +20,8 @@ class PointPillars(nn.Module):
 
     Args:
         grid: keyword arguments of :class:`BEVGrid`; its ``cell_m`` is the pillar's edge.
-        cell_m: edge of the BEV cells returned; SECOND's first stride and SECONDFPN's must lead there.
+        cell_m: edge of the BEV cells returned. One or two pillars: SECOND's first stride follows it. The strides of
+            another backbone and neck must lead there.
         pillar_channels: width of the pillar features.
         backbone: built from MODELS, ``mmdet3d.SECOND`` by default.
         neck: built from MODELS, ``mmdet3d.SECONDFPN`` by default.
@@ -58,7 +59,8 @@ class PointPillars(nn.Module):
             {"type": "mmdet3d.PointPillarsScatter", "in_channels": pillar_channels, "output_shape": self.grid.shape}
         )
         half = channels // 2
-        second = {"layer_nums": (2, 2), "layer_strides": (2, 2), "out_channels": (half, channels)}
+        stride = max(1, round(cell_m / edge))  # the first layer's; the neck brings the second's maps back to its size
+        second = {"layer_nums": (2, 2), "layer_strides": (stride, 2), "out_channels": (half, channels)}
         self.backbone = MODELS.build(backbone or {"type": "mmdet3d.SECOND", "in_channels": pillar_channels, **second})
         pyramid = {"in_channels": (half, channels), "out_channels": (half, half), "upsample_strides": (1, 2)}
         self.neck = MODELS.build(neck or {"type": "mmdet3d.SECONDFPN", **pyramid})
