@@ -62,7 +62,7 @@ $(DEMO)/model.onnx: $(DEMO)/checkpoint.pth
 $(DEMO)/report.html: $(DEMO)/metrics.json
 	$(PY) tools/report.py $(DEMO_CONFIG) $(DEMO) --out $@
 
-# Test files are shared out among processes, each on one thread: twice as fast as one process on two threads.
+# Test files are shared out among processes, each on one thread.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope
 

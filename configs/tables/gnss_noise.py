@@ -6,7 +6,7 @@ title = (
     "An old HD map as a prior (strength 1), placed by a pose with so many metres of error along each axis and as many "
     "degrees, nine tenths of it a bias that forgets in 60 s. Each model fine-tuned for 300 steps under noise of 2.5 m and "
     "2.5 degrees from the same weights, scored with each; errors are medians of the reported, the corrected and the fused "
-    "pose (a graph over 15 frames with simulated odometry). Not corrected: the same weights, told to leave the map."
+    "pose (a graph over 30 frames with simulated odometry). Not corrected: the same weights, told to leave the map."
 )
 seeds = [0]
 columns = {
