@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{'drive':22} {'frames':>6}   " + "   ".join(f"{stage + ', m and deg':23}" for stage in STAGES))
     everything: dict[str, list[np.ndarray]] = {stage: [] for stage in STAGES}
     for number, drive in enumerate(tqdm(example_drives(args.data), disable=None)):
-        times_s, streets = drive.times_s, drive.streets if args.streets else None
+        times_s, streets = drive.times_s, drive.streets() if args.streets else None
         wanted = np.arange(times_s[0], times_s[-1], args.interval_s)[: args.max_frames]
         rows = np.searchsorted(times_s, wanted)
         poses, seed = drive.world_from_ego[rows], 1000 * args.seed + number

@@ -39,20 +39,22 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def shared_drives(data: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
-    for drive in example_drives(data):
+def shared_drives(data: Path, name: str | None) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
+    for drive in example_drives(data, name):
         track = drive.world_from_ego[:, :2, 3]
-        yield drive.name, drive.vector_map, track[::10] if drive.source == "Argoverse 2" else track, drive.streets
+        yield drive.name, drive.vector_map, track[::10] if drive.source == "Argoverse 2" else track, drive.streets()
 
 
-def index_drives(path: Path, osm: Path) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
-    index, scenes = read_index(path), {}
+def index_drives(args: argparse.Namespace) -> Iterator[tuple[str, VectorMap, np.ndarray, PriorLines]]:
+    index, scenes = read_index(args.index), {}
     for row in range(len(index)):
         frame = index.frame(row)
         scenes.setdefault(frame["scene"], []).append(frame)
     for name, frames in scenes.items():
+        if args.drive not in (None, name):
+            continue
         kind, root, called = (frames[0][key] for key in ("map_kind", "map_root", "map_name"))
-        streets = PriorLines.from_streets(load_osm(osm, frames[0]["location"], cut_at_missing=True))
+        streets = PriorLines.from_streets(load_osm(args.osm, frames[0]["location"], cut_at_missing=True))
         track = np.array([frame["world_from_ego"][:2, 3] for frame in frames])
         yield name, load_map(kind, index.data_root / root, called or ""), track, streets
 
@@ -67,9 +69,7 @@ def main() -> None:
     args = parse_args()
     data = args.shared / "data"
     print("drive                                 ego to street, m: median    p90    max   samples  on the road")
-    for name, vector_map, track, streets in index_drives(args.index, args.osm) if args.index else shared_drives(data):
-        if args.drive not in (None, name):
-            continue
+    for name, vector_map, track, streets in index_drives(args) if args.index else shared_drives(data, args.drive):
         streets.require_near(track, LIMIT_M)
         found = measure_placement(streets, track, drivable_surface(vector_map))
         numbers = f"{found.median_m:6.2f} {found.p90_m:6.2f} {found.max_m:6.2f}"
