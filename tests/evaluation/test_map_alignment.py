@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mapstack.datasets.example_drives import example_drives
 from mapstack.datasets.trajectories import read_argoverse2_trajectory, read_ego_track
 from mapstack.errors import DataError
 from mapstack.evaluation.map_alignment import AlignmentTrial, align_drive, planar_errors
@@ -59,6 +60,20 @@ def test_a_real_map_takes_most_of_the_error_away(shared: Path) -> None:
     assert before[0] > 1.5
     assert after[0] < 0.5 and after[3] < 0.4
     assert joined[0] < 0.5
+
+
+@pytest.mark.shared
+def test_streets_tell_the_heading_of_a_real_drive(shared: Path) -> None:
+    drive = next(example_drives(shared / "data", "scene-0655"))
+    rows = np.arange(0, 160, 20)
+    poses, times_s = drive.world_from_ego[rows], drive.times_s[rows]
+    result = align_drive(drive.vector_map, poses, times_s, AlignmentTrial(), 2, drive.streets())
+    before, after = (np.median(planar_errors(result[stage], result["true"])[:, 3]) for stage in ("reported", "aligned"))
+    assert after < 0.6 * before
+    with pytest.raises(DataError, match="no drive 'nowhere'; it has scene-0061"):
+        next(example_drives(shared / "data", "nowhere"))
+    with pytest.raises(DataError, match="no maps with drives"):
+        next(example_drives(shared))
 
 
 @pytest.mark.shared

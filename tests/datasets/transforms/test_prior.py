@@ -117,6 +117,28 @@ def test_priors_are_placed_by_the_reported_pose_and_truth_by_the_true_one(frame:
     assert len(results["gt"]) == len(load(dict(frame), VectorizeMap(GRID, CLASSES))["gt"])
 
 
+@pytest.mark.parametrize("augment", [
+    {}, {"flip_y_prob": 1.0}, {"rotate_deg": 30.0}, {"flip_x_prob": 1.0, "rotate_deg": 30.0, "scale": (0.8, 1.3)},
+])  # fmt: skip
+def test_bev_from_prior_moves_a_displaced_prior_to_its_place(frame: dict, current: HDMapPrior, augment: dict) -> None:
+    frame |= {"seed": 3, "points": np.zeros((1, 5), np.float32)}
+    wide = LoadPriors([current], GRID, margin_m=99.9)  # whole elements, wherever the pose is; up to whole cells
+    assert wide.grid.size_m == (260.0, 230.0)
+    disturb = DisturbPose(sigma_m=2.0, heading_deg=5.0, redraw=True)
+    packed = []
+    for steps in ((wide,), (disturb, wide)):
+        results = load({key: value for key, value in frame.items() if key != "points"}, AugmentBEV(**augment), *steps)
+        packed.append(PackMapInputs()(results | {"points": frame["points"]}))
+    (there, lies), sample = (item["inputs"]["prior"].points for item in packed), packed[1]["data_samples"]
+    assert "bev_from_prior" not in packed[0]["data_samples"] and len(lies) > 3
+    assert (there - lies).norm(dim=-1).mean() > 0.5
+    motion = torch.from_numpy(sample.bev_from_prior[:2]).float()
+    moved = lies @ motion[:, :2].T + motion[:, 3]
+    assert (moved - there).abs().max() < 2e-3
+    turn = motion[:, :2]
+    assert (turn @ turn.T - torch.eye(2)).abs().max() < 1e-5 and turn.det() > 0.99, "rigid, mirrored or not"
+
+
 def test_a_drives_pose_error_walks_and_is_the_same_for_every_reader() -> None:
     times = (np.arange(60) * 5e8).astype(np.int64)
 
