@@ -1,11 +1,8 @@
 """The MMEngine metric of map change detection: which prior elements the sensors contradict."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from mapstack.errors import DataError
@@ -13,6 +10,7 @@ from mapstack.maps.prior_lines import PRIOR_CLASSES
 from mapstack.registry import METRICS
 
 from .average_precision import average_precision, rank
+from .written_metric import WrittenMetric
 
 __all__ = ["ChangeMetric", "summarize_contradictions"]
 
@@ -51,7 +49,7 @@ def summarize_contradictions(
 
 
 @METRICS.register_module()
-class ChangeMetric(BaseMetric):
+class ChangeMetric(WrittenMetric):
     """Scores of :func:`summarize_contradictions` over the elements of which a list of changes tells.
 
     Elements of unknown truth (street maps, earlier drives) are left out. An element counts once for every frame that
@@ -59,10 +57,7 @@ class ChangeMetric(BaseMetric):
 
     Args:
         threshold: an element is contradicted from this score on.
-        out_dir: where metrics.json is written; nowhere when None.
-        collect_device: as MMEngine's.
-        prefix: as MMEngine's.
-        collect_dir: as MMEngine's.
+        **options: as :class:`WrittenMetric`.
     """
 
     default_prefix = "change"
@@ -70,13 +65,10 @@ class ChangeMetric(BaseMetric):
     def __init__(
         self,
         threshold: float = 0.5,
-        out_dir: str | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **options: str | None,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        self.threshold, self.out_dir = threshold, out_dir
+        super().__init__(**options)
+        self.threshold = threshold
 
     def process(self, data_batch: object, data_samples: Sequence[Mapping]) -> None:
         """Keep one entry a frame."""
@@ -99,8 +91,5 @@ class ChangeMetric(BaseMetric):
         """Score all frames."""
         joined = [np.concatenate([entry[key] for entry in results]) for key in ("scores", "changed", "labels")]
         metrics = summarize_contradictions(*joined, self.threshold)
-        if self.out_dir is not None:
-            flat = {f"{self.prefix}/{key}": None if np.isnan(value) else value for key, value in metrics.items()}
-            text = json.dumps(flat, indent=1, sort_keys=True, allow_nan=False)
-            (Path(self.out_dir) / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        self.write_scores(metrics)
         return metrics

@@ -1,12 +1,9 @@
 """The MMEngine metric of pose correction: how far off the pose was that priors were placed by, and is after it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from mapstack.errors import ConfigError, DataError
@@ -16,12 +13,13 @@ from mapstack.geometry.se3 import invert, make_transform, rotation_z
 from mapstack.registry import METRICS
 
 from .map_alignment import planar_errors
+from .written_metric import WrittenMetric
 
 __all__ = ["CorrectionMetric"]
 
 
 @METRICS.register_module()
-class CorrectionMetric(BaseMetric):
+class CorrectionMetric(WrittenMetric):
     """Errors of the reported, the corrected and the fused poses.
 
     ``correction/reported_m``, ``corrected_m`` and, with ``pose_graph``, ``fused_m``: medians over all frames, in
@@ -33,10 +31,7 @@ class CorrectionMetric(BaseMetric):
             is the last of its window.
         odometry: arguments of :class:`OdometryNoise`.
         seed: of the odometry.
-        out_dir: where metrics.json is written; nowhere when None.
-        collect_device: as MMEngine's.
-        prefix: as MMEngine's.
-        collect_dir: as MMEngine's.
+        **options: as :class:`WrittenMetric`.
     """
 
     default_prefix = "correction"
@@ -46,20 +41,17 @@ class CorrectionMetric(BaseMetric):
         pose_graph: dict | None = None,
         odometry: dict | None = None,
         seed: int = 0,
-        out_dir: str | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **options: str | None,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        options = dict(pose_graph or {})
-        self.window = options.pop("window", 15)
+        super().__init__(**options)
+        graph = dict(pose_graph or {})
+        self.window = graph.pop("window", 15)
         try:
-            self.noise = GraphNoise(**options) if pose_graph is not None else None
+            self.noise = GraphNoise(**graph) if pose_graph is not None else None
             self.odometry = OdometryNoise(**(odometry or {}))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"CorrectionMetric: {error}") from error
-        self.seed, self.out_dir = seed, out_dir
+        self.seed = seed
 
     def process(self, data_batch: object, data_samples: Sequence[Mapping]) -> None:
         """Keep one entry a frame."""
@@ -90,10 +82,7 @@ class CorrectionMetric(BaseMetric):
                 errors = planar_errors(found, poses["true"])
                 metrics[f"{name}_m"], metrics[f"{name}_deg"] = np.median(errors[:, [0, 3]], axis=0).tolist()
                 metrics[f"{name}_m_p90"] = float(np.percentile(errors[:, 0], 90))
-        if self.out_dir is not None:
-            flat = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
-            text = json.dumps(flat, indent=1, sort_keys=True, allow_nan=False)
-            (Path(self.out_dir) / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        self.write_scores(metrics)
         return metrics
 
     def _fused(self, frames: list[dict]) -> NDArray:

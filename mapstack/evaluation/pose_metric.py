@@ -6,7 +6,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from mapstack.errors import ConfigError, DataError
@@ -14,12 +13,13 @@ from mapstack.geometry.pose_graph import GraphNoise, fuse_with_odometry
 from mapstack.registry import METRICS
 
 from .pose_error import summarize_pose_errors
+from .written_metric import WrittenMetric
 
 __all__ = ["PoseMetric"]
 
 
 @METRICS.register_module()
-class PoseMetric(BaseMetric):
+class PoseMetric(WrittenMetric):
     """Median translation and rotation error, ``pose/translation_m`` and ``pose/rotation_deg``, and their means.
 
     With ``pose_graph`` also ``pose/fused_...`` of the same predictions, each corrected by the odometry of the frames
@@ -27,10 +27,7 @@ class PoseMetric(BaseMetric):
 
     Args:
         pose_graph: arguments of :class:`GraphNoise`, and ``window`` and ``keep`` of :func:`fuse_with_odometry`.
-        out_dir: where metrics.json and predictions.json (world_from_body by token) are written; nowhere when None.
-        collect_device: as MMEngine's.
-        prefix: as MMEngine's.
-        collect_dir: as MMEngine's.
+        **options: as :class:`WrittenMetric`; predictions.json is world_from_body by token.
     """
 
     default_prefix = "pose"
@@ -38,19 +35,15 @@ class PoseMetric(BaseMetric):
     def __init__(
         self,
         pose_graph: dict | None = None,
-        out_dir: str | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **options: str | None,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        options = dict(pose_graph or {})
-        self.window, self.keep = options.pop("window", 7), options.pop("keep", "middle")
+        super().__init__(**options)
+        graph = dict(pose_graph or {})
+        self.window, self.keep = graph.pop("window", 7), graph.pop("keep", "middle")
         try:
-            self.noise = GraphNoise(**options) if pose_graph is not None else None
+            self.noise = GraphNoise(**graph) if pose_graph is not None else None
         except (TypeError, ValueError) as error:
             raise ConfigError(f"PoseMetric.pose_graph: {error}") from error
-        self.out_dir = out_dir
 
     def process(self, data_batch: object, data_samples: Sequence[Mapping]) -> None:
         """Keep one entry per sample: the frame that it was asked for, whatever tuple is around it."""
@@ -73,8 +66,12 @@ class PoseMetric(BaseMetric):
         if self.noise is not None:
             poses["fused"] = self._fuse(frames)
             metrics |= {f"fused_{key}": value for key, value in summarize_pose_errors(poses["fused"], true).items()}
+        self.write_scores(metrics)
         if self.out_dir is not None:
-            self._write(metrics, [frame["token"] for frame in frames], poses)
+            tokens = [frame["token"] for frame in frames]
+            by_token = {key: dict(zip(tokens, value.tolist(), strict=True)) for key, value in poses.items()}
+            text = json.dumps(by_token, allow_nan=False)
+            (Path(self.out_dir) / "predictions.json").write_text(text + "\n", encoding="utf-8")
         return metrics
 
     def _fuse(self, frames: list[dict]) -> NDArray:
@@ -87,10 +84,3 @@ class PoseMetric(BaseMetric):
             predicted, odometry = (np.stack([frame[key] for frame in drive]) for key in ("pred", "odometry"))
             fused.append(fuse_with_odometry(predicted, odometry, self.noise, self.window, self.keep))
         return np.concatenate(fused)
-
-    def _write(self, metrics: dict[str, float], tokens: list[str], poses: dict[str, NDArray]) -> None:
-        out_dir = Path(self.out_dir)
-        flat = {f"{self.prefix}/{key}": value for key, value in metrics.items()}
-        (out_dir / "metrics.json").write_text(json.dumps(flat, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        by_token = {key: dict(zip(tokens, value.tolist(), strict=True)) for key, value in poses.items()}
-        (out_dir / "predictions.json").write_text(json.dumps(by_token, allow_nan=False) + "\n", encoding="utf-8")

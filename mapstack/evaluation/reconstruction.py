@@ -1,16 +1,15 @@
 """How well a model restores vectors that were spoilt."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from mapstack.errors import DataError
 from mapstack.registry import METRICS
 from mapstack.structures.vector_data_sample import SPOILT
+
+from .written_metric import WrittenMetric
 
 __all__ = ["ReconstructionError", "summarize_reconstruction"]
 
@@ -40,27 +39,20 @@ def summarize_reconstruction(restored: NDArray, given: NDArray, true: NDArray, s
 
 
 @METRICS.register_module()
-class ReconstructionError(BaseMetric):
+class ReconstructionError(WrittenMetric):
     """Errors of :func:`summarize_reconstruction` over all places, ``vectors/rmse_m`` and so on.
 
     Args:
-        out_dir: where metrics.json is written; nowhere when None.
-        collect_device: as MMEngine's.
-        prefix: as MMEngine's.
-        collect_dir: as MMEngine's.
+        **options: as :class:`WrittenMetric`.
     """
 
     default_prefix = "vectors"
 
     def __init__(
         self,
-        out_dir: str | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **options: str | None,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        self.out_dir = out_dir
+        super().__init__(**options)
 
     def process(self, data_batch: object, data_samples: Sequence[Mapping]) -> None:
         """Keep one entry a place."""
@@ -74,8 +66,5 @@ class ReconstructionError(BaseMetric):
         """Errors over all points of all places."""
         joined = [np.concatenate([entry[key] for entry in results]) for key in ("pred", "given", "points", "spoilt")]
         metrics = summarize_reconstruction(*joined)
-        if self.out_dir is not None:
-            flat = {f"{self.prefix}/{key}": None if np.isnan(value) else value for key, value in metrics.items()}
-            text = json.dumps(flat, indent=1, sort_keys=True, allow_nan=False)
-            (Path(self.out_dir) / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        self.write_scores(metrics)
         return metrics
