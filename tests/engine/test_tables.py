@@ -122,6 +122,21 @@ def test_a_row_can_be_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert make_run(run, tmp_path)["metrics"] == {"ms": 1.5}
 
 
+def test_every_metric_of_a_run_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first writes to the run's folder, a further one to a folder in it."""
+
+    def two_metrics(command: list[str]) -> None:
+        for path, metrics in (
+            (Path(command[-1]), {"a": 1.0}),
+            (Path(command[-1]).parent / "1/metrics.json", {"b": 2.0}),
+        ):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(metrics))
+
+    monkeypatch.setattr(reproduce, "_tool", two_metrics)
+    assert make_run(Run("", {}, 0, "tools/x.py {out}"), tmp_path)["metrics"] == {"a": 1.0, "b": 2.0}
+
+
 def test_a_failing_tool_ends_in_its_command(tmp_path: Path) -> None:
     run = Run("", {}, 0, "tools/no_such_tool.py --json {out}")
     with pytest.raises(MapstackError, match=r"failed with 2: python tools/no_such_tool\.py"):

@@ -14,7 +14,7 @@ from mapstack.errors import ConfigError
 from mapstack.geometry import BEVGrid
 from mapstack.geometry.rotation import PLANAR_REPRESENTATIONS
 from mapstack.geometry.se3 import invert, yaw_rad
-from mapstack.models.priors.motion import cut_to_patch, move_priors
+from mapstack.models.priors.motion import cut_to_patch, move_points, move_priors
 from mapstack.registry import MODELS
 from mapstack.structures import MapDataSample, PriorBatch
 
@@ -149,7 +149,7 @@ class PoseCorrection(BaseModule):
     def loss(self, output: CorrectionOutput, samples: Sequence[MapDataSample]) -> dict[str, Tensor]:
         """Losses of the parts, and MapNet's over the clips of a batch; frames without priors do not count."""
         true = self.true_poses(samples, output.pose)
-        places = _moved(output.middles, true)
+        places = move_points(output.middles, true)
         losses = {
             "loss_correction_volume": _mean(
                 F.cross_entropy(output.volume, self.volume.target(true), reduction="none"), output.present
@@ -174,11 +174,6 @@ class PoseCorrection(BaseModule):
 
 def _mean(each: Tensor, use: Tensor) -> Tensor:
     return (each * use).sum() / use.sum().clamp(min=1)
-
-
-def _moved(points: Tensor, pose: Tensor) -> Tensor:
-    """(B, M, 2) points by (B, 3) motions."""
-    return compose(pose[:, None], F.pad(points, (0, 1)))[..., :2]
 
 
 def _reported_poses(samples: Sequence[MapDataSample], clip_length: int, like: Tensor) -> Tensor:

@@ -8,10 +8,19 @@ from torch import Tensor
 from mapstack.geometry import BEVGrid
 from mapstack.structures import PriorBatch
 
-__all__ = ["cut_to_patch", "move_priors"]
+__all__ = ["cut_to_patch", "move_points", "move_priors"]
 
 SAMPLES_PER_SEGMENT = 4  # looked at for being inside: a cut is exact to a quarter of the points' spacing
 LEAST_SAMPLES = 3  # that a piece must have inside
+
+
+def move_points(points: Tensor, pose: Tensor) -> Tensor:
+    """Turn (B, ..., 2) points about the ego, then shift them, by (B, 3): x and y metres and yaw radians."""
+    x, y = points.unbind(-1)
+    pose = pose.to(x.dtype).reshape(-1, 3, *[1] * (x.ndim - 1))
+    move_x, move_y, yaw = pose.unbind(1)
+    cos, sin = yaw.cos(), yaw.sin()
+    return torch.stack([cos * x - sin * y + move_x, sin * x + cos * y + move_y], -1)
 
 
 def move_priors(vectors: PriorBatch, pose: Tensor) -> PriorBatch:
@@ -21,11 +30,7 @@ def move_priors(vectors: PriorBatch, pose: Tensor) -> PriorBatch:
         vectors: of B frames.
         pose: (B, 3) x and y metres and yaw radians of ``new_from_old``.
     """
-    x, y = vectors.points[..., 0], vectors.points[..., 1]
-    move_x, move_y, yaw = (value[:, None, None] for value in pose.to(x.dtype).unbind(-1))
-    cos, sin = yaw.cos(), yaw.sin()
-    moved = torch.stack([cos * x - sin * y + move_x, sin * x + cos * y + move_y], -1)
-    return replace(vectors, points=_zero_padding(moved, vectors.valid))
+    return replace(vectors, points=_zero_padding(move_points(vectors.points, pose), vectors.valid))
 
 
 def cut_to_patch(vectors: PriorBatch, grid: BEVGrid) -> PriorBatch:
