@@ -9,3 +9,4 @@ model = dict(lidar=None)
 train_dataloader = dict(dataset=dict(pipeline=_base_.augment + _base_.train_cameras + truth + pack))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + truth + pack))
 test_dataloader = val_dataloader
+test_evaluator = dict(_delete_=True, type="MapMetric", protocol="maptr")  # no LiDAR here to tell what is hidden

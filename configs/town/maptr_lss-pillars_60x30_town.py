@@ -25,7 +25,7 @@ train_dataloader = dict(dataset=dict(pipeline=_base_.augment + _base_.train_came
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + _base_.lidar + truth + pack))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="MapMetric", protocol="maptr")
-test_evaluator = val_evaluator
+test_evaluator = [val_evaluator, dict(type="VisibilityMetric")]
 
 # Twelve minutes or so on two cores: a high rate, and an average over the last fifty iterations.
 train_cfg = dict(max_iters=680, val_interval=680)

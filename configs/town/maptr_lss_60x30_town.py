@@ -12,3 +12,4 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + truth + pack))
 test_dataloader = val_dataloader
+test_evaluator = dict(_delete_=True, type="MapMetric", protocol="maptr")  # no LiDAR here to tell what is hidden

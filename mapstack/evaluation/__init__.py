@@ -12,6 +12,7 @@ from .reconstruction import ReconstructionError
 from .result import Result
 from .scoring import Options, evaluate
 from .submission import open_submission, write_submission
+from .visibility import VisibilityMetric
 
 __all__ = [
     "PROTOCOLS",
@@ -26,6 +27,7 @@ __all__ = [
     "Protocol",
     "ReconstructionError",
     "Result",
+    "VisibilityMetric",
     "compare",
     "evaluate",
     "open_submission",

@@ -19,7 +19,7 @@ from .protocols import get_protocol
 from .scoring import Options, evaluate
 from .submission import Entry, write_submission
 
-__all__ = ["MapMetric"]
+__all__ = ["MapMetric", "as_array"]
 
 POINT_DECIMALS = 4  # a tenth of a millimetre, in the file and in the score alike
 
@@ -107,16 +107,17 @@ def _fields(elements: MapElements | Mapping) -> Mapping:
     return elements if isinstance(elements, Mapping) else vars(elements)
 
 
-def _array(value: Tensor | NDArray) -> NDArray:
+def as_array(value: Tensor | NDArray) -> NDArray:
+    """The same numbers in NumPy."""
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
 def _predicted(fields: Mapping) -> Entry:
     """Vertices where there are some, else points, rounded; scores as the shortest decimal that is the same float32."""
-    scores = _array(fields["scores"]).astype(np.float32)
+    scores = as_array(fields["scores"]).astype(np.float32)
     return {
         "vectors": _rounded(fields["points"] if fields.get("vertices") is None else fields["vertices"]),
-        "labels": _array(fields["labels"]),
+        "labels": as_array(fields["labels"]),
         "scores": np.array([float(str(score)) for score in scores]),
         **_extras(fields),
     }
@@ -126,22 +127,22 @@ def _rounded(lines: Tensor | Sequence[NDArray]) -> NDArray | list[NDArray]:
     """To :data:`POINT_DECIMALS`; lines of one length as one array."""
     if isinstance(lines, list):
         return [np.round(np.asarray(line, dtype=np.float64), POINT_DECIMALS) for line in lines]
-    return np.round(_array(lines).astype(np.float64), POINT_DECIMALS)
+    return np.round(as_array(lines).astype(np.float64), POINT_DECIMALS)
 
 
 def _true(fields: Mapping) -> Entry:
     """The exact vertices where there are some, the sampled points otherwise."""
     vertices = fields.get("vertices")
-    vectors = list(_array(fields["points"])) if vertices is None else [np.asarray(line) for line in vertices]
+    vectors = list(as_array(fields["points"])) if vertices is None else [np.asarray(line) for line in vertices]
     return {
         "vectors": [line.astype(np.float64) for line in vectors],
-        "labels": _array(fields["labels"]),
+        "labels": as_array(fields["labels"]),
         **_extras(fields),
     }
 
 
 def _extras(fields: Mapping) -> Entry:
-    kept = {key: _array(fields[key]) for key in ("track_ids", "topology", "scales") if fields.get(key) is not None}
+    kept = {key: as_array(fields[key]) for key in ("track_ids", "topology", "scales") if fields.get(key) is not None}
     if "scales" in kept:
         kept["scales"] = np.round(kept["scales"].astype(np.float64), POINT_DECIMALS)
     return kept

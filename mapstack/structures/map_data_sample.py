@@ -82,8 +82,8 @@ class MapDataSample(BaseDataElement):
 
     Metainfo: ``token``, ``scene``, ``timestamp_ns``, ``location``, ``world_from_ego`` (4, 4), ``world_from_bev``
     (4, 4; pose of the patch, level and augmented), ``classes``, ``grid`` (BEVGrid), ``rules`` (how the truth was made),
-    ``image_paths``, ``lidar_path``; where the pose was disturbed on purpose ``bev_from_prior`` (4, 4), where the frame
-    that priors were placed in truly lies.
+    ``image_paths``, ``lidar_path``, ``lidar_origin`` (3,) ego metres, where the sensor stands; where the pose was
+    disturbed on purpose ``bev_from_prior`` (4, 4), where the frame that priors were placed in truly lies.
     Data: ``gt`` and ``pred`` (:class:`MapElements`), ``bev_mask`` (K, rows, cols) uint8, the truth drawn on
     the grid per class; where the model judges priors, ``prior`` (:class:`PriorMap`, the elements that it was shown) and
     ``prior_contradicted`` (N,) in [0, 1]; where it corrects their place ``pose_correction`` (3,), x and y metres and

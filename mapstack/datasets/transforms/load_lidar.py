@@ -22,7 +22,8 @@ class LoadLidar:
     """Gather the frame's LiDAR and earlier sweeps, each moved by the ego motion since.
 
     Adds ``points`` (M, 5) float32: x, y, z of the augmented ego frame, intensity in [0, 1], time lag s (0 for the
-    frame's own), and ``lidar_path``. Near the start of a scene there are fewer sweeps.
+    frame's own), ``lidar_path``, and ``lidar_origin`` (3,), where the sensor stands in that frame. Near the start of a
+    scene there are fewer sweeps.
 
     Args:
         num_sweeps: how many to gather, the frame's own included.
@@ -60,6 +61,7 @@ class LoadLidar:
         clouds = [self._load(sweep, lidar, aug, token) for sweep in [own, *lidar["sweeps"][: self.num_sweeps - 1]]]
         results["points"] = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
         results["lidar_path"] = lidar["path"]
+        results["lidar_origin"] = (aug @ lidar["ego_from_lidar"])[:3, 3]
         return results
 
     def _load(self, sweep: dict, lidar: dict, aug: NDArray, token: str) -> NDArray:

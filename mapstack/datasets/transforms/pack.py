@@ -13,7 +13,8 @@ from .bev import aug_from_ego
 __all__ = ["PackMapInputs"]
 
 META_KEYS = ("token", "scene", "timestamp_ns", "location", "world_from_ego")
-OPTIONAL_META_KEYS = ("classes", "grid", "rules", "camera_names", "image_paths", "lidar_path", "prev", "next")
+SENSOR_META_KEYS = ("camera_names", "image_paths", "lidar_path", "lidar_origin")
+OPTIONAL_META_KEYS = ("classes", "grid", "rules", *SENSOR_META_KEYS, "prev", "next")
 CALIBRATION_KEYS = ("intrinsics", "ego_from_camera")
 
 
