@@ -4,7 +4,7 @@ _base_ = ["./_base_/encoder.py"]
 
 title = (
     "SuperMapNet's interaction on MapTRv2's queries, each of its levels left out in turn, and as its released code has "
-    "it: every decoder begins untrained behind the same trained encoder, 200 steps of 4 frames."
+    "it: every decoder begins untrained behind the same trained encoder, which stays as it is, 200 steps of 4 frames."
 )
 seeds = [0]
 levels = "model.decoder.interaction.levels"

@@ -78,6 +78,8 @@ class Mapper(BaseModel):
         segmentation: auxiliary head on the encoded BEV; needs ``bev_mask`` in the samples.
         perspective: auxiliary head on the camera encoder's ``image_feats``.
         max_gap_s: frames of a scene that lie further apart do not continue each other.
+        frozen: parts by their names as modules (``encoders``, ``encoders.camera``, ``fusion`` ...) that training leaves
+            as they were loaded, weights and running statistics; no gradient is worked out for them.
         data_preprocessor: batches what the dataset packed.
         init_cfg: as in MMEngine.
     """
@@ -98,6 +100,7 @@ class Mapper(BaseModel):
         segmentation: dict | None = None,
         perspective: dict | None = None,
         max_gap_s: float = 1.5,
+        frozen: Sequence[str] = (),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -128,6 +131,20 @@ class Mapper(BaseModel):
         self.correction = build_part(correction, shared) if correction else None
         self.bev_shape, self.max_gap_s = BEVGrid(**grid).with_cell(cell_m).shape, max_gap_s
         self.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what tensor cores want
+        self.frozen = tuple(frozen)
+        for name in self.frozen:
+            try:
+                self.get_submodule(name).requires_grad_(False)
+            except AttributeError as error:
+                parts = ", ".join(name for name, _ in self.named_children())
+                raise ConfigError(f"Mapper cannot freeze {name!r}: it has no such part, only {parts}") from error
+
+    def train(self, mode: bool = True) -> "Mapper":
+        """As torch; what is frozen stays in evaluation, so that its running statistics hold, too."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     @property
     def streams(self) -> bool:

@@ -129,6 +129,21 @@ def test_a_model_without_sensors_or_without_fusion_is_refused() -> None:
         MODELS.build({key: value for key, value in config.items() if key != "fusion"})
 
 
+def test_what_is_frozen_stays_as_it_was_loaded() -> None:
+    model = MODELS.build({**mapper_config(denoising={}), "frozen": ["encoders", "fusion"]})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    model.train()
+    sum(losses_of(model, packed_batch()).values()).backward()
+    optimizer.step()
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert not [name for name in moved if name.startswith(("encoders.", "fusion."))]
+    assert any(name.startswith("decoder.") for name in moved)
+    assert any("running_mean" in name for name in moved), "statistics of what is not frozen go on"
+    with pytest.raises(ConfigError, match="cannot freeze 'encoder'"):
+        MODELS.build({**mapper_config(), "frozen": ["encoder"]})
+
+
 def test_a_missing_input_and_a_missing_map_are_named() -> None:
     model = MODELS.build(mapper_config())
     with pytest.raises(DataError, match="points"):

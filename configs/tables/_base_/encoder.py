@@ -1,4 +1,4 @@
-"""Rows that compare decoders: all of them begin untrained, behind the shipped encoder."""
+"""Rows that compare decoders: all of them begin untrained behind the shipped encoder, which stays as it is."""
 
 _base_ = ["./town.py", "./finetune.py"]
 
@@ -10,4 +10,5 @@ data = [
         creates=encoder,
     ),
 ]
-fresh_decoder = {**_base_.finetune, "load_from": encoder}
+frozen = {"model.frozen": ["encoders", "fusion", "bev_encoder"]}
+fresh_decoder = {**_base_.finetune, **frozen, "load_from": encoder}
