@@ -55,6 +55,8 @@ def narrowed(cfg: Config, ann_file: str, num_frames: int, iterations: int) -> Co
         loader.dataset = copy.deepcopy(few)
         loader.dataset.test_mode = part != "train"
         loader.num_workers, loader.persistent_workers = min(loader.num_workers, 1), loader.num_workers > 0
+    # Asked is what the weights can learn, not what an average over the last iterations makes of it.
+    cfg.custom_hooks = [hook for hook in cfg.get("custom_hooks", []) if hook["type"] != "EMAHook"]
     cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = iterations
     cfg.default_hooks.checkpoint.interval = iterations
     return cfg

@@ -1,6 +1,6 @@
 """Which elements of an old map the sensors contradict, against the list of what was changed."""
 
-_base_ = ["./_base_/town.py", "./_base_/finetune.py"]
+_base_ = ["./_base_/priors.py"]
 
 title = (
     "Elements of an old HD map that the sensors contradict, scored against the list of changes: one training, maps of "
@@ -19,10 +19,9 @@ columns = {
     "change/pieces": "elements",
 }
 near = "configs/town/maptr-changes_lss-pillars_60x30_town.py"
-tuned = {**_base_.finetune, "train_cfg.max_iters": 150, "train_cfg.val_interval": 150}
 strength = "test_dataloader.dataset.pipeline.5.priors.0.strength"
 rows = [
-    dict(name="strength 0.5", config=near, options=tuned, test_options={strength: 0.5}),
-    dict(name="strength 1", config=near, options=tuned),
-    dict(name="strength 2", config=near, options=tuned, test_options={strength: 2.0}),
+    dict(name="strength 0.5", config=near, options=_base_.tuned, test_options={strength: 0.5}),
+    dict(name="strength 1", config=near, options=_base_.tuned),
+    dict(name="strength 2", config=near, options=_base_.tuned, test_options={strength: 2.0}),
 ]

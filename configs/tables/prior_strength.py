@@ -1,14 +1,13 @@
 """How wrong may a prior be before it hurts?"""
 
-_base_ = ["./_base_/town.py", "./_base_/finetune.py"]
+_base_ = ["./_base_/priors.py"]
 
 title = (
     "An HD map as a prior, of growing age and of another place: one training, scored with each; and the model that never "
-    "saw a prior. A useless prior must cost at most 0.01, today's map must give nearly 1."
+    "saw a prior, trained as long. The sensors' encoders stay as shipped. A useless prior must cost at most 0.01, today's map must give nearly 1."
 )
 seeds = [0]
 near = "configs/town/maptr-stalehd_lss-pillars_60x30_town.py"
-tuned = {**_base_.finetune, "train_cfg.max_iters": 150, "train_cfg.val_interval": 150}
 load = "test_dataloader.dataset.pipeline.5"
 strength, classes = f"{load}.priors.0.strength", f"{load}.priors.0.classes"
 scored = [
@@ -24,6 +23,6 @@ scored = [
     ("map of a place 92 m away", {f"{load}.displace_m": [-80.0, 45.0]}),
 ]
 rows = [
-    dict(name="no prior, fine-tuned alike", config=_base_.fused, options=tuned),
-    *[dict(name=name, config=near, options=tuned, test_options=changed) for name, changed in scored],
+    dict(name="no prior, fine-tuned alike", config=_base_.fused, options=_base_.tuned),
+    *[dict(name=name, config=near, options=_base_.tuned, test_options=changed) for name, changed in scored],
 ]

@@ -8,7 +8,8 @@ _base_ = ["./maptr-stalehd_lss-pillars_60x30_town.py"]
 where = dict(grid=_base_.grid, num_points=_base_.num_points)
 receiver = dict(type="DisturbPose", sigma_m=2.5, heading_deg=2.5, redraw=True)
 receiver_test = dict(type="DisturbPose", sigma_m=2.0, heading_deg=2.0)
-priors = [receiver, dict(type="LoadPriors", priors=[_base_.stale_prior], **where)]
+stale_prior = dict(type="HDMapPrior", strength=1.0, pasts=16)  # what is asked here is where it lies
+priors = [receiver, dict(type="LoadPriors", priors=[stale_prior], **where)]
 priors_test = [receiver_test, dict(type="LoadPriors", priors=[_base_.stale_prior_test], **where)]
 truth, pack = _base_.truth, _base_.pack
 

@@ -88,7 +88,7 @@ class HDMapPrior:
 
     Args:
         name: what results call the prior.
-        strength: of :meth:`mapstack.maps.stale.Ageing.at`.
+        strength: of :meth:`mapstack.maps.stale.Ageing.at`; or (least, most), between which ``pasts`` are spread evenly.
         ageing: arguments of :class:`Ageing` instead of a strength.
         seed: of the past.
         pasts: in training, one of so many pasts by the frame's seed: augmentation by ageing. 1 is the one of ``seed``.
@@ -104,7 +104,7 @@ class HDMapPrior:
     def __init__(
         self,
         name: str = "hd",
-        strength: float = 0.0,
+        strength: float | tuple[float, float] = 0.0,
         ageing: dict | None = None,
         seed: int = 0,
         pasts: int = 1,
@@ -118,8 +118,12 @@ class HDMapPrior:
             raise ConfigError(f"classes must be of {CLASSES} and pasts at least 1, got {classes} and {pasts}")
         if ageing is not None and strength:
             raise ConfigError("HDMapPrior takes strength or ageing, not both")
+        strengths = np.broadcast_to(strength, 2) if np.ndim(strength) == 0 else np.asarray(strength, dtype=float)
+        if strengths.shape != (2,) or strengths[0] > strengths[1] or (pasts == 1 and strengths[0] != strengths[1]):
+            raise ConfigError(f"strength must be a number, or with pasts > 1 (least, most), got {strength}")
         self.name, self.seed, self.pasts, self.file = name, seed, pasts, file
-        self.ageing = Ageing.at(strength) if ageing is None else Ageing(**ageing)
+        spread = [Ageing.at(float(value)) for value in np.linspace(*strengths, pasts)]
+        self.ageings = spread if ageing is None else [Ageing(**ageing)] * pasts
         self.classes, self.rules, self.max_distance_m = tuple(classes), (divider_rule, crossing_rule), max_distance_m
 
     def lines(self, results: dict, pose: NDArray, box: Box) -> PriorLines | None:
@@ -129,7 +133,7 @@ class HDMapPrior:
         where = (results["map_kind"], results["map_root"], results["map_name"] or "")
         past = int(frame_generator(results, self).integers(self.pasts)) if self.pasts > 1 else 0
         where = where if self.file is None else (self.file,)
-        return _hd_map(where, self.ageing, self.seed + past, self.rules, self.classes)
+        return _hd_map(where, self.ageings[past], self.seed + past, self.rules, self.classes)
 
 
 @TRANSFORMS.register_module()

@@ -25,6 +25,7 @@ from mapstack.maps import CLASSES, MapLayer, VectorMap
 from mapstack.maps.drive_merge import Merged
 from mapstack.maps.drives import DriveMap, DriveStore
 from mapstack.maps.prior_lines import PRIOR_CLASSES, PRIOR_SOURCES, PRIOR_TAGS
+from mapstack.maps.stale import Ageing
 from mapstack.models.preprocessor import MapDataPreprocessor
 from mapstack.structures import PriorMap, batch_priors
 from tests.maps.osm_writer import ORIGIN, write_osm
@@ -204,6 +205,10 @@ def test_ageing_is_the_same_for_every_frame_and_many_pasts_are_told_by_the_seed(
     assert rows(load({**frame, "seed": 1}, old)["prior"]) == rows(load({**frame, "seed": 2}, old)["prior"])
     many = HDMapPrior(strength=2.0, pasts=8)
     assert len({frozenset(rows(load({**frame, "seed": s}, LoadPriors([many], GRID))["prior"])) for s in range(12)}) > 2
+    spread = HDMapPrior(strength=(0.0, 4.0), pasts=3)
+    assert [ageing == Ageing.at(value) for ageing, value in zip(spread.ageings, (0.0, 2.0, 4.0), strict=True)] == [
+        True
+    ] * 3
     only = load(dict(frame), LoadPriors([HDMapPrior(ageing={"noise_m": 0.1}, classes=("boundary",))], GRID))["prior"]
     assert set(only.labels.tolist()) == {PRIOR_CLASSES.index("boundary")}
 
@@ -272,6 +277,8 @@ def test_priors_pass_packing_collation_and_the_preprocessor(frame: dict, current
         (lambda: LoadPriors([], GRID, drop_prob=2.0), r"\[0, 1\]"),
         (lambda: HDMapPrior(classes=("street",)), "classes must be of"),
         (lambda: HDMapPrior(strength=1.0, ageing={}), "strength or ageing"),
+        (lambda: HDMapPrior(strength=(0.0, 2.0)), "with pasts > 1"),
+        (lambda: HDMapPrior(strength=(2.0, 0.0), pasts=4), "least, most"),
     ],
 )
 def test_impossible_settings_are_refused(build: object, message: str) -> None:
