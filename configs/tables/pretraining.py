@@ -5,7 +5,7 @@ _base_ = ["./_base_/priors.py"]
 title = (
     "Pre-training of the Unified Vector Encoder: errors on held-out ground while it trains (metres; moved points are "
     "1.25 m off before), on the town's training streets and on real maps; and what a model with an old HD map gains "
-    "from it, fine-tuned alike for 50 and 200 steps behind encoders that stay as shipped."
+    "from it, fine-tuned alike for 50 and 400 steps behind encoders that stay as shipped."
 )
 seeds = [0]
 columns = {
@@ -33,6 +33,6 @@ rows = [
     dict(name="real maps", config="configs/priors/uve_60x30_maps.py", curve=True),
     dict(name="old HD map, 50 steps", config=near, options=short),
     dict(name="old HD map, 50 steps, pre-trained", config=near, options={**short, **pretrained}),
-    dict(name="old HD map, 200 steps", config=near, options=long),
-    dict(name="old HD map, 200 steps, pre-trained", config=near, options={**long, **pretrained}),
+    dict(name="old HD map, 400 steps", config=near, options=long),
+    dict(name="old HD map, 400 steps, pre-trained", config=near, options={**long, **pretrained}),
 ]

@@ -3,12 +3,12 @@
 A config takes priors, puts ``LoadPriors`` before the packing, and names the part: ``model = dict(prior=...)``.
 """
 
-# The streets; an HD map of some years ago (in training another past at every look, from today's map to one of which next
-# to nothing holds; one alone in testing); what earlier drives found. The town's validation streets are driven once: earlier drives are tested on the streets of another town,
+# The streets; an HD map of some years ago (in training another past at every look, from today's map to one of which three
+# quarters changed; one alone in testing); what earlier drives found. The town's validation streets are driven once: earlier drives are tested on the streets of another town,
 # which no training sees. configs/tables/priors.py makes both stores.
 street_prior = dict(type="StreetPrior", files="data/town/osm/town.osm")
 street_prior_revisited = dict(type="StreetPrior", files="data/town_revisited/osm/town.osm")
-stale_prior = dict(type="HDMapPrior", strength=(0.0, 6.0), pasts=16)
+stale_prior = dict(type="HDMapPrior", strength=(0.0, 3.0), pasts=16)
 stale_prior_test = dict(type="HDMapPrior", strength=1.0, seed=100)
 drive_prior = dict(type="DrivePrior", store="data/town/drives")
 drive_prior_revisited = dict(type="DrivePrior", store="data/town_revisited/drives")

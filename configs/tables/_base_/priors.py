@@ -1,13 +1,11 @@
-"""Rows that compare priors: sensors' encoders stay as they were trained, decoder and prior part learn 200 steps of 4 frames."""
+"""Rows that compare priors: sensors' encoders stay as they were trained, decoder and prior part learn 400 steps of 4 frames."""
 
 _base_ = ["./town.py", "./finetune.py"]
 
+steps = {"train_cfg.max_iters": 400, "train_cfg.val_interval": 400}
 far_run = "work_dirs/base_lss-pillars_120x60_town"
 far_weights = f"{far_run}/iter_400.pth"
-far_options = " ".join(
-    f"{key}={value}"
-    for key, value in {**_base_.finetune, "train_cfg.max_iters": 400, "train_cfg.val_interval": 400}.items()
-)
+far_options = " ".join(f"{key}={value}" for key, value in {**_base_.finetune, **steps}.items())
 far_data = [
     dict(
         command=f"tools/train.py configs/town/maptr_lss-pillars_120x60_town.py --work-dir {far_run} "
@@ -16,5 +14,5 @@ far_data = [
     )
 ]
 frozen = {"model.frozen": ["encoders", "fusion", "bev_encoder"]}
-tuned = {**_base_.finetune, **frozen}
+tuned = {**_base_.finetune, **steps, **frozen}
 tuned_far = {**tuned, "load_from": far_weights}

@@ -20,8 +20,10 @@ class ChangeHead(nn.Module):
 
     At every point the map is read on the vector and ``beside_m`` to its left and right: a line that was moved lies
     beside the evidence, one that is gone has none. What a point sees goes through a small network; mean and maximum
-    over the points tell the vector's logit. ``1 - sigmoid(logit)`` is also the trust by which everything else that
-    the vector says is scaled, so the gate learns from the map's losses where there is no list of changes, too.
+    over the points tell what becomes of the vector, beside the mean over all vectors of the frame: of a map of another
+    place, or of one of which nothing holds, a vector that seems to fit does so by chance. ``1 - sigmoid(logit)`` is
+    also the trust by which everything else that the vector says is scaled, so the gate learns from the map's losses,
+    too.
 
     Args:
         grid: of the BEV map.
@@ -46,8 +48,9 @@ class ChangeHead(nn.Module):
         self.point = nn.Sequential(
             nn.Linear(len(beside_m) * (hidden // 4) + embed_dims, hidden), nn.ReLU(), nn.Linear(hidden, hidden)
         )
-        self.vector = nn.Sequential(nn.Linear(2 * hidden + embed_dims, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        nn.init.constant_(self.vector[-1].bias, FIRST_LOGIT)
+        self.vector = nn.Sequential(nn.Linear(2 * hidden + embed_dims, hidden), nn.ReLU())
+        self.verdict = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        nn.init.constant_(self.verdict[-1].bias, FIRST_LOGIT)
 
     def forward(self, bev: Tensor, vectors: PriorBatch, tokens: VectorTokens) -> Tensor:
         """(B, N) logits of being contradicted; meaningless on padding."""
@@ -60,4 +63,7 @@ class ChangeHead(nn.Module):
         own = tokens.elements[:, :, None].expand(-1, -1, seen.shape[2], -1) if tokens.points is None else tokens.points
         points = self.point(torch.cat([seen, own], -1))
         pooled = torch.cat([points.mean(2), points.amax(2), tokens.elements], -1)
-        return self.vector(pooled)[..., 0]
+        each = self.vector(pooled)
+        there = vectors.valid[..., None].to(each.dtype)
+        whole = (each * there).sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1.0)
+        return self.verdict(torch.cat([each, whole.expand_as(each)], -1))[..., 0]

@@ -17,8 +17,8 @@ class PriorNoise(nn.Module):
     """Drop, exchange and shift priors of a batch; in evaluation it returns them as they are.
 
     Ageing belongs to the data (``HDMapPrior(pasts=...)``), where an element keeps its past; this is what can be done to
-    any prior without its map. A map exchanged for that of another frame is contradicted in every element, so far as it
-    was known whether it holds.
+    any prior without its map. A map exchanged for that of another frame is contradicted in every element; beside such
+    maps, a frame's own counts as holding where nobody knows (streets, earlier drives), so that both are seen.
 
     Args:
         drop_map: chance that a frame has no prior at all.
@@ -56,14 +56,13 @@ class PriorNoise(nn.Module):
 
     def _exchanged(self, vectors: PriorBatch) -> PriorBatch:
         batch = vectors.valid.shape[0]
-        wrong = torch.rand(batch, device=vectors.valid.device) < self.exchange
-        if batch < 2:
+        if batch < 2 or self.exchange == 0:
             return vectors
+        wrong = torch.rand(batch, device=vectors.valid.device) < self.exchange
         # Half a batch away: frames of one clip stand together, and their maps would be nearly right.
         own = torch.arange(batch, device=wrong.device)
         taken = rows_of(vectors, torch.where(wrong, own.roll(batch // 2), own))
-        known = taken.changed >= 0  # where nobody tells right from wrong, wrong ones alone must not teach
-        changed = torch.where(wrong[:, None] & known, torch.ones_like(taken.changed), taken.changed)
+        changed = torch.where(wrong[:, None], torch.ones_like(taken.changed), taken.changed.clamp(min=0))
         return replace(taken, changed=changed)
 
     def _moved(self, vectors: PriorBatch) -> PriorBatch:

@@ -81,7 +81,8 @@ class VectorPrior(_Part):
         encoder: :class:`UnifiedVectorEncoder` or :class:`PolylineSequenceEncoder`.
         attention: arguments of :class:`BEVVectorAttention`; None leaves the BEV map alone.
         queries: arguments of :class:`HPQuery`; None makes no queries.
-        change: arguments of :class:`ChangeHead`; None trusts every vector, and scores none.
+        change: arguments of :class:`ChangeHead`; None trusts every vector, and scores none. A vector that is sooner
+            contradicted than not is taken for absent: with none left, the frame is decoded as if there were no map.
         change_weight: of its loss.
         changed_weight: of a changed vector in it; the others count 1.
         sources: kinds of maps that this part sees; None for all.
@@ -99,7 +100,7 @@ class VectorPrior(_Part):
         queries: dict | None = None,
         change: dict | None = None,
         change_weight: float = 1.0,
-        changed_weight: float = 3.0,
+        changed_weight: float = 1.0,
         sources: Sequence[str] | None = None,
     ) -> None:
         super().__init__(sources)
@@ -129,6 +130,7 @@ class VectorPrior(_Part):
             contradicted = self.change(bev, vectors, tokens)
             contradicted = torch.where(vectors.valid, contradicted, torch.full_like(contradicted, NOBODY_ASKED))
             trust = (-contradicted).sigmoid()
+            vectors = only(vectors, contradicted <= 0)
         queries = None if self.queries is None else self.queries(vectors, tokens, trust)
         if self.attention is not None:
             bev = self.attention(bev, vectors, tokens, trust)

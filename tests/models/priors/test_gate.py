@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mapstack.models.priors.batch import prior_inputs, priors_of
+from mapstack.models.priors.encoder import VectorTokens
 from mapstack.models.priors.noise import PriorNoise
 from mapstack.models.priors.prior_maps import PriorMaps
 from mapstack.registry import MODELS
@@ -126,8 +127,12 @@ def test_noise_works_in_training_alone_and_lists_what_it_made_wrong() -> None:
     assert not PriorNoise(drop_map=1.0).train()(vectors).valid.any()
     swapped = PriorNoise(exchange=1.0).train()(vectors)
     assert gap(swapped.points, vectors.points.roll(6, 0)) == 0
-    known = vectors.changed.roll(6, 0) >= 0
-    assert (swapped.changed[known] == 1).all() and (swapped.changed[~known] == -1).all()
+    assert (vectors.changed == -1).any() and (swapped.changed == 1).all()
+    torch.manual_seed(0)
+    some = PriorNoise(exchange=0.5).train()(vectors)
+    own = (some.points == vectors.points).flatten(1).all(1)
+    assert 0 < own.sum() < 12 and (some.changed[~own] == 1).all()
+    assert (some.changed[own] == vectors.changed[own].clamp(min=0)).all(), "one's own map holds where nobody knows"
 
 
 def test_contradiction_is_learned_from_the_list_of_changes() -> None:
@@ -171,6 +176,33 @@ def test_a_distrusted_vector_says_nothing() -> None:
     other = part.attention(bev(1), vectors, tokens._replace(elements=tokens.elements + 1), torch.zeros(1, 5))
     assert gap(silent, other) == 0
     assert not part.queries(vectors, tokens, torch.zeros(1, 5)).element.any()
+
+
+@torch.no_grad()
+def test_a_map_that_is_contradicted_is_taken_for_none() -> None:
+    prior = build_prior("unified").eval()
+    wake(prior)
+    part, vectors = prior.parts["unified"], batch(5, 3)
+    part.change.verdict[-1].weight.zero_()
+    part.change.verdict[-1].bias.fill_(-1.0)
+    believed = part(bev(), vectors)
+    assert believed.queries.valid.sum() == 4 + 3 and gap(believed.bev, bev()) > 1e-3
+    part.change.verdict[-1].bias.fill_(1e-3)
+    output = part(bev(), vectors)
+    assert not output.queries.valid.any() and gap(output.bev, bev()) == 0
+    assert (output.contradicted[vectors.valid] == 1e-3).all(), "and it is told all the same"
+
+
+def test_a_vector_is_judged_beside_the_rest_of_its_map() -> None:
+    head = build_prior("unified").parts["unified"].change
+    vectors = batch(5, 3)
+    elements = torch.randn(2, 5, 32)
+    tokens = VectorTokens(elements, None)
+    alone = head(bev(), replace(vectors, valid=vectors.valid & (torch.arange(5) == 0)), tokens)
+    beside = head(bev(), vectors, tokens)
+    assert (alone[:, 0] - beside[:, 0]).abs().min() > 1e-6
+    padded = head(bev(), vectors, tokens._replace(elements=torch.where(vectors.valid[..., None], elements, 9.0)))
+    assert gap(padded[:, :3], beside[:, :3]) == 0, "padding is no part of a map"
 
 
 def test_a_prior_of_3d_points_and_a_missing_one_are_told_apart() -> None:
