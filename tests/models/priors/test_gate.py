@@ -196,7 +196,7 @@ def test_a_map_that_is_contradicted_is_taken_for_none() -> None:
 def test_a_vector_is_judged_beside_the_rest_of_its_map() -> None:
     head = build_prior("unified").parts["unified"].change
     vectors = batch(5, 3)
-    elements = torch.randn(2, 5, 32)
+    elements = torch.randn(2, 5, 16)
     tokens = VectorTokens(elements, None)
     alone = head(bev(), replace(vectors, valid=vectors.valid & (torch.arange(5) == 0)), tokens)
     beside = head(bev(), vectors, tokens)
