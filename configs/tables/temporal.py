@@ -8,15 +8,7 @@ title = (
     "shadows of what stands on it."
 )
 seeds = [0]
-columns = {
-    "maptr/mAP": "mAP",
-    "visibility/seen": "seen",
-    "visibility/hidden": "hidden",
-    "maptr/AP_divider": "divider",
-    "maptr/AP_ped_crossing": "crossing",
-    "maptr/AP_boundary": "boundary",
-    "train/minutes": "minutes",
-}
+columns = {"visibility/seen": "seen", "visibility/hidden": "hidden"}
 clips = {**_base_.finetune, "train_cfg.max_iters": 134, "train_cfg.val_interval": 134}  # of 6 frames
 rows = [
     dict(name="cameras, single frame", config=_base_.camera, options=_base_.finetune),
