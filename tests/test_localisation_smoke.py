@@ -27,7 +27,7 @@ test_dataloader = val_dataloader
 def test_trains_and_is_scored(tmp_path: Path, town_index: dict[str, Path]) -> None:
     config = tmp_path / "short.py"
     # The tiny town's two parts lie apart: nothing can be localised there, but everything can run.
-    base = ROOT / "configs/mapnet/mapnet-plus_resnet18_town.py"
+    base = ROOT / "configs/mapnet/mapnet-plus_efficientnet_town.py"
     indexes = {"train": town_index["train"], "unlabelled": town_index["val"], "val": town_index["train"]}
     config.write_text(SHORT.format(base=base, **indexes))
     trained = run_tool("train.py", config, "--work-dir", tmp_path / "work")

@@ -1,6 +1,6 @@
 """MapNet's steps."""
 
-_base_ = ["./_base_/town_revisited.py"]
+_base_ = ["./_base_/town_localisation.py"]
 
 title = (
     "Localisation of a front camera on held-out drives over the training streets of the synthetic town: median errors "

@@ -1,6 +1,6 @@
 """How to write a rotation for a network."""
 
-_base_ = ["./_base_/town_revisited.py"]
+_base_ = ["./_base_/town_localisation.py"]
 
 title = (
     "Rotation representations at equal budget: the same network and loss (mean absolute error of the rotation matrix), "

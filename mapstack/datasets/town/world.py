@@ -47,8 +47,10 @@ class TownSize:
 SIZES = {
     "tiny": TownSize(((3, 2),), ((3, 2),), 2, 1, 6, 2, 200, 240, (1, 1), 3),
     "small": TownSize(((4, 4),) * 3, ((4, 4),) * 2, 30, 6, 20, 3, 400, 640, (3, 1), 20),
-    # One district with so few streets that every one is driven several times: for localisation.
+    # One district with so few streets that every one is driven several times: for maps of earlier drives.
     "revisited": TownSize(((3, 2),), ((3, 2),), 40, 1, 30, 1, 200, 120, (1, 1), 3),
+    # The same with so many drives that a network can learn the place of every view: for localisation.
+    "localisation": TownSize(((3, 2),), ((3, 2),), 200, 1, 30, 1, 200, 60, (1, 1), 3),
     "large": TownSize(((4, 4),) * 10, ((4, 4),) * 2, 150, 30, 20, 4, 400, 720, (10, 3), 60),
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -17,12 +18,13 @@ __all__ = ["MapNet"]
 
 @MODELS.register_module()
 class MapNet(BaseModel):
-    """A backbone, the mean of its last map, and a pose head. Each image is estimated by itself; losses join them.
+    """A backbone, means over its last map, and a pose head. Each image is estimated by itself; losses join them.
 
     Args:
         backbone: images to feature maps, with ``out_channels``.
         head: :class:`PoseHead`; ``in_channels`` is set here.
         loss: :class:`MapNetLoss`; its ``rotation`` is the head's and set here.
+        pool: (rows, columns) of the parts of the last map that are averaged each; (1, 1) is the paper's.
         data_preprocessor: :class:`MapDataPreprocessor` by default.
         init_cfg: as in MMEngine.
     """
@@ -32,12 +34,14 @@ class MapNet(BaseModel):
         backbone: dict,
         head: dict,
         loss: dict,
+        pool: tuple[int, int] = (1, 1),
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor or {"type": "MapDataPreprocessor"}), init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.head = MODELS.build({**head, "in_channels": self.backbone.out_channels[-1]})
+        self.pool = tuple(pool)
+        self.head = MODELS.build({**head, "in_channels": self.backbone.out_channels[-1] * pool[0] * pool[1]})
         self.loss = MODELS.build({**loss, "rotation": head.get("rotation", "six_d")})
         self.to(memory_format=torch.channels_last)
 
@@ -47,8 +51,19 @@ class MapNet(BaseModel):
         self.head.scale.fill_(scale)
 
     def estimate(self, images: Tensor) -> PoseEstimate:
-        """Poses of (N, 3, H, W) images, (N,)."""
-        return self.head(self.backbone(images)[-1].mean((2, 3)))
+        """Poses of (N, 3, H, W) images, (N,).
+
+        Raises:
+            ConfigError: the last map is not a whole number of parts along a side.
+        """
+        last = self.backbone(images)[-1]
+        (height, width), (rows, columns) = last.shape[-2:], self.pool
+        if height % rows or width % columns:
+            raise ConfigError(
+                f"images of {tuple(images.shape[-2:])} give a map of {height} x {width} cells, which pool={self.pool} "
+                f"does not divide; choose another size or pool"
+            )
+        return self.head(F.avg_pool2d(last, (height // rows, width // columns)).flatten(1))
 
     def forward(
         self, inputs: dict[str, Tensor], data_samples: list[PoseDataSample] | None = None, mode: str = "tensor"

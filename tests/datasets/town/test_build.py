@@ -36,7 +36,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_an_unknown_size_names_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match="tiny, small, revisited, large"):
+    with pytest.raises(ConfigError, match="tiny, small, revisited, localisation, large"):
         make_town(tmp_path / "town", size="huge")
 
 

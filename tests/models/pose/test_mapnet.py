@@ -16,10 +16,10 @@ from mapstack.structures import PoseDataSample
 SPACE, PLANE = list(REPRESENTATIONS), list(PLANAR_REPRESENTATIONS)
 
 
-def network(rotation: str = "six_d", **loss: object) -> MapNet:
+def network(rotation: str = "six_d", pool: tuple[int, int] = (1, 1), **loss: object) -> MapNet:
     backbone = {"type": "TimmBackbone", "name": "resnet18", "out_indices": (4,), "kwargs": {"channels": (8, 8, 8, 16)}}
     head = {"type": "PoseHead", "hidden_channels": 32, "rotation": rotation, "dropout": 0.0}
-    return MapNet(backbone, head, {"type": "MapNetLoss", **loss})
+    return MapNet(backbone, head, {"type": "MapNetLoss", **loss}, pool)
 
 
 def poses(*shape: int, seed: int = 0, far_m: float = 900.0) -> Tensor:
@@ -228,6 +228,26 @@ class SeveralHeads(torch.nn.Module):
         return tuple(head.poses_of(head(features)) for head in self.heads.values())
 
 
+@torch.no_grad()
+def test_parts_of_the_image_are_told_apart() -> None:
+    model = network(pool=(1, 2)).eval()
+    model.backbone = Halves()
+    images = torch.rand(2, 3, 8, 16)
+    seen = []
+    model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.head.hidden[0] = torch.nn.Linear(6, 32)
+    model.estimate(images)
+    expected = torch.stack([images[..., :8].mean((2, 3)), images[..., 8:].mean((2, 3))], -1).flatten(1)
+    torch.testing.assert_close(seen[0], expected)
+    with pytest.raises(ConfigError, match="8 x 15 cells, which pool=\\(1, 2\\) does not divide"):
+        model.estimate(torch.rand(2, 3, 8, 15))
+
+
+class Halves(torch.nn.Module):
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images]
+
+
 class Exported(torch.nn.Module):
     def __init__(self, model: MapNet) -> None:
         super().__init__()
@@ -240,7 +260,7 @@ class Exported(torch.nn.Module):
 @pytest.mark.parametrize("part", ["network", "heads"])
 def test_onnx_runtime_agrees_on_any_batch(part: str, tmp_path: Path) -> None:
     if part == "network":
-        network_ = network().eval()
+        network_ = network(pool=(1, 2)).eval()
         network_.set_statistics((900.0, 800.0, 5.0), 30.0)
         model, shape = Exported(network_).eval(), (3, 32, 64)
     else:

@@ -3,7 +3,7 @@
 48 frames a step, as MapNet's 16 tuples of three.
 """
 
-_base_ = ["./mapnet_resnet18_town.py"]
+_base_ = ["./mapnet_efficientnet_town.py"]
 
 train_pipeline = [dict(type="ChooseFrames", steps=1)] + _base_.images + _base_.augment + _base_.pack
 

@@ -1,8 +1,8 @@
 """MapNet on the town's revisited streets: absolute and relative poses of tuples of three frames."""
 
 _base_ = [
-    "../_base_/datasets/town_revisited.py",
-    "../_base_/models/mapnet_small.py",
+    "../_base_/datasets/town_localisation.py",
+    "../_base_/models/mapnet_efficientnet.py",
     "../_base_/schedules/adamw_onecycle.py",
     "../_base_/runtime/default.py",
 ]

@@ -1,16 +1,16 @@
-"""The town whose 40 drives share one small district: front camera, 2 Hz, for localisation.
+"""The town whose 200 drives share one small district: front camera, 2 Hz, for localisation.
 
-Made by tools/make_town.py data/town_revisited --size revisited, and tools/prepare_nuscenes.py with the lists in
-data/splits/town_revisited (the index that the town brings along splits by district: not for this). A config builds its
+Made by tools/make_town.py data/town_localisation --size localisation, and tools/prepare_nuscenes.py with the lists in
+data/splits/town_localisation (the index that the town brings along splits by district: not for this). A config builds its
 pipelines: measurements, ChooseFrames, ``images``.
 """
 
-index = "data/town_revisited/localisation"
+index = "data/town_localisation/by_drive"
 odometry = dict(type="SimulateOdometry", scale=0.01, slip_m=0.02, yaw_rad=0.001, yaw_drift_rad_s=0.0005)
 gnss = dict(type="SimulateGnss", sigma_m=2.0)
 images = [
     dict(type="LoadImages"),
-    dict(type="ResizeCropImages", size=(64, 128)),  # (H, W): what two CPU cores can train on
+    dict(type="ResizeCropImages", size=(96, 192)),  # (H, W): what two CPU cores can train on
 ]
 augment = [dict(type="PhotometricJitter")]
 pack = [dict(type="PackPoses")]
