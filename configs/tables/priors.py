@@ -3,8 +3,8 @@
 _base_ = ["./_base_/priors.py"]
 
 title = (
-    "Prior maps, each model fine-tuned alike for 400 steps behind the same trained encoders, which stay as they are; the row "
-    "without a prior, too. Seen and hidden: average precision by length where the LiDAR sees the ground and in the shadows "
+    "Prior maps, each model fine-tuned alike for 400 steps (200 at 120 x 60 m) behind the same trained encoders, which stay as they "
+    "are; the row without a prior, too. Seen and hidden: average precision by length where the LiDAR sees the ground and in the shadows "
     "of what stands on it; far: beyond 30 m. Held-out streets; where it says so, the streets of a second town, which no training sees and which are driven often: earlier "
     "drives there are predictions of the model without a prior. Three strengths of ageing are three scorings of one "
     "training. The last rows are the old map itself, scored as a prediction."
