@@ -3,10 +3,10 @@
 _base_ = ["./_base_/priors.py"]
 
 title = (
-    "An HD map as a prior, of growing age and of another place: one training, scored with each; and the model that never "
+    "An HD map as a prior, of growing age and of another place: one training a seed, scored with each; and the model that never "
     "saw a prior, trained as long. The sensors' encoders stay as shipped. A useless prior must cost at most 0.01, today's map must give nearly 1."
 )
-seeds = [0]
+seeds = [0, 1, 2]
 near = "configs/town/maptr-stalehd_lss-pillars_60x30_town.py"
 load = "test_dataloader.dataset.pipeline.5"
 strength, classes = f"{load}.priors.0.strength", f"{load}.priors.0.classes"
