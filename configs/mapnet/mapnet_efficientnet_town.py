@@ -1,4 +1,4 @@
-"""MapNet on the town's revisited streets: absolute and relative poses of tuples of three frames."""
+"""MapNet on the streets of the town that is driven 200 times: absolute and relative poses of tuples of three frames."""
 
 _base_ = [
     "../_base_/datasets/town_localisation.py",

@@ -15,4 +15,4 @@ far_data = [
 ]
 frozen = {"model.frozen": ["encoders", "fusion", "bev_encoder"]}
 tuned = {**_base_.finetune, **steps, **frozen}
-tuned_far = {**_base_.finetune, **frozen, "load_from": far_weights}  # half the steps: each takes twice as long
+tuned_far = {**_base_.finetune, **frozen, "load_from": far_weights}  # half the steps, for time

@@ -84,7 +84,6 @@ class VectorPrior(_Part):
         change: arguments of :class:`ChangeHead`; None trusts every vector, and scores none. A vector that is sooner
             contradicted than not is taken for absent: with none left, the frame is decoded as if there were no map.
         change_weight: of its loss.
-        changed_weight: of a changed vector in it; the others count 1.
         sources: kinds of maps that this part sees; None for all.
     """
 
@@ -100,7 +99,6 @@ class VectorPrior(_Part):
         queries: dict | None = None,
         change: dict | None = None,
         change_weight: float = 1.0,
-        changed_weight: float = 1.0,
         sources: Sequence[str] | None = None,
     ) -> None:
         super().__init__(sources)
@@ -114,7 +112,7 @@ class VectorPrior(_Part):
         self.attention = None if attention is None else BEVVectorAttention(bev_grid, in_channels, width, **attention)
         self.queries = None if queries is None else HPQuery(width, decoder_dims, num_classes, **queries)
         self.change = None if change is None else ChangeHead(bev_grid, in_channels, width, **change)
-        self.change_weight, self.changed_weight = change_weight, changed_weight
+        self.change_weight = change_weight
 
     @property
     def makes_queries(self) -> bool:
@@ -140,11 +138,10 @@ class VectorPrior(_Part):
         """Cross-entropy against the lists of changes; 0 where they tell of no vector."""
         if output.contradicted is None:
             return {}
-        known = self.seen(vectors).valid & (vectors.changed >= 0)
+        known = (self.seen(vectors).valid & (vectors.changed >= 0)).to(output.contradicted.dtype)
         changed = vectors.changed.clamp(min=0).to(output.contradicted.dtype)
-        weight = torch.where(known, 1 + (self.changed_weight - 1) * changed, torch.zeros_like(changed))
-        loss = F.binary_cross_entropy_with_logits(output.contradicted, changed, weight=weight, reduction="sum")
-        return {"loss_change": self.change_weight * loss / weight.sum().clamp(min=1.0)}
+        loss = F.binary_cross_entropy_with_logits(output.contradicted, changed, weight=known, reduction="sum")
+        return {"loss_change": self.change_weight * loss / known.sum().clamp(min=1.0)}
 
 
 @MODELS.register_module()
