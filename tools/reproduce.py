@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--list", action="store_true", help="name the tables and what is left to be made of each")
     what.add_argument("--all", action="store_true", help="make every table")
     parser.add_argument("--runs", type=Path, default=Path("work_dirs/reproduce"), help="where runs are kept")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, for a GPU or a machine of many cores")
     return parser.parse_args()
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     if unknown:
         raise ConfigError(f"there is no table {unknown[0]!r}; there are {', '.join(tables)}")
     for name in names:
-        print(f"written: {make_table(tables[name], args.runs, DOCS)}, {DOCS}/RESULTS.md")
+        print(f"written: {make_table(tables[name], args.runs, DOCS, args.jobs)}, {DOCS}/RESULTS.md")
 
 
 if __name__ == "__main__":

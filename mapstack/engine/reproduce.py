@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from mapstack.engine.checkpoints import latest_checkpoint
@@ -83,12 +85,23 @@ def _written(value: object) -> str:
     return f"[{','.join(map(_written, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
-def make_table(table: Table, root: Path, docs: Path) -> Path:
-    """Make a table from nothing: its data, its runs, docs/results/TABLE.json and its place in docs/RESULTS.md."""
+def make_table(table: Table, root: Path, docs: Path, jobs: int = 1) -> Path:
+    """Make a table from nothing: its data, its runs, docs/results/TABLE.json and its place in docs/RESULTS.md.
+
+    Args:
+        table: its recipe.
+        root: where runs are kept.
+        docs: the folder of RESULTS.md.
+        jobs: runs made at a time, each in processes of its own; trainings that several share come first.
+    """
     for step in table.data:
         if not Path(step["creates"]).exists():
             _tool(shlex.split(step["command"]))
-    results = {run.key: make_run(run, root) for run in table.runs()}
+    runs = table.runs()
+    with ThreadPoolExecutor(jobs) as pool:
+        make = pool.map if jobs > 1 else map  # a pool would begin the next run before it hears that this one failed
+        list(make(make_run, {run.training.key: run.training for run in runs}.values(), repeat(root)))
+        results = dict(zip((run.key for run in runs), make(make_run, runs, repeat(root)), strict=True))
     content = table_result(table, results)
     path = docs / "results" / f"{table.name}.json"
     write_json(content, path)

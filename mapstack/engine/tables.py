@@ -96,8 +96,8 @@ class Table:
     data: Sequence[Mapping[str, str]] = ()
 
     def runs(self) -> list[Run]:
-        """Every run once."""
-        found = [row.run(seed) for row in self.rows for seed in self.seeds]
+        """Every run once, all rows of a seed before the next seed's."""
+        found = [row.run(seed) for seed in self.seeds for row in self.rows]
         return list({run.key: run for run in found}.values())
 
 

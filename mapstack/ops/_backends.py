@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -39,8 +40,12 @@ class Backends(tuple[str, ...]):
         return f"Backends({', '.join(self)}{reasons})"
 
 
+@cache
 def cuda_recipe(device: torch.device) -> _build.Recipe:
-    """The CUDA library for this GPU: the one for every architecture if it was built ahead, else for this one."""
+    """The CUDA library for this GPU: the one for every architecture if it was built ahead, else for this one.
+
+    Found once a process: looking reads the sources and the compiler's version, which costs more than the kernels run.
+    """
     full = _build.recipe("cuda")
     major, minor = torch.cuda.get_device_capability(device)
     return full if _build.find(full) else _build.recipe("cuda", (f"{major}{minor}",))
@@ -61,8 +66,13 @@ def obstacle(op: str, backend: str, device: torch.device) -> str | None:
     return None
 
 
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
 def _triton_obstacle(device: torch.device) -> str | None:
-    if find_spec("triton") is None:
+    if not _has_triton():
         return "triton is not installed (pip install triton)"
     if device.type == "cuda":
         return None

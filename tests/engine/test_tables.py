@@ -71,6 +71,16 @@ def test_a_killed_table_goes_on_and_ends_complete(tmp_path: Path, tools: Tools) 
     assert f"| toy, mean of 2 | {scores[2]:.3f} ± " in page
 
 
+def test_several_runs_at_a_time_make_the_same_table(tmp_path: Path, tools: Tools) -> None:
+    table = toy_table(tmp_path)
+    alone, together = (
+        json.loads(make_table(table, tmp_path / name / "runs", tmp_path / name / "docs", jobs).read_text())["rows"]
+        for name, jobs in (("alone", 1), ("together", 2))
+    )
+    assert [row["metrics"]["toy/mAP"] for row in together] == [row["metrics"]["toy/mAP"] for row in alone]
+    assert sorted(tools.names) == 4 * ["test.py"] + 4 * ["train.py"]
+
+
 def test_tables_share_runs_and_make_none_twice(tmp_path: Path, tools: Tools) -> None:
     runs, docs = tmp_path / "runs", tmp_path / "docs"
     make_table(toy_table(tmp_path, seeds=(0,)), runs, docs)

@@ -10,12 +10,15 @@
 #if defined(__CUDACC__)
 #define MAPSTACK_FN __host__ __device__ __forceinline__
 #define MAPSTACK_UNROLL _Pragma("unroll")
+#define MAPSTACK_UNROLL_POINTS _Pragma("unroll 4")  // four points' reads on their way at once
 #elif defined(__clang__)
 #define MAPSTACK_FN inline __attribute__((always_inline))
 #define MAPSTACK_UNROLL _Pragma("clang loop unroll(full)")
+#define MAPSTACK_UNROLL_POINTS
 #else
 #define MAPSTACK_FN inline __attribute__((always_inline))
 #define MAPSTACK_UNROLL _Pragma("GCC unroll 128")
+#define MAPSTACK_UNROLL_POINTS
 #endif
 
 namespace mapstack {
@@ -99,12 +102,13 @@ MAPSTACK_FN void add_compensated(const Lanes<A, N>& sum, Lanes<A, N>& total, Lan
   }
 }
 
-// The points [begin, end), at most kRun of them, summed in their order.
+// Every step-th of the points [begin, end), at most kRun of them, summed in their order.
 template <bool kWeighted, typename A, int N, typename T>
 MAPSTACK_FN Lanes<A, N> sum_run(const T* weights, const int32_t* weight_ids, const T* rows, const int32_t* row_ids,
-                                int32_t begin, int32_t end, int64_t stride) {
+                                int32_t begin, int32_t end, int32_t step, int64_t stride) {
   Lanes<A, N> sum;
-  for (int32_t i = begin; i < end; ++i) {
+  MAPSTACK_UNROLL_POINTS
+  for (int32_t i = begin; i < end; i += step) {
     Lanes<A, N> values;
     values.load(rows + row_ids[i] * stride);
     const A weight = kWeighted ? static_cast<A>(weights[weight_ids[i]]) : A(1);
@@ -119,17 +123,20 @@ MAPSTACK_FN Lanes<A, N> sum_run(const T* weights, const int32_t* weight_ids, con
 //   weights     by weight_ids; never read when not kWeighted
 //   rows        (R, stride), already moved to the first of the N channels
 //   begin, end  the cell's points among the sorted weight_ids and row_ids
+//   step        1, or how many share the cell: each begins one further and takes every step-th point
 template <bool kWeighted, typename A, int N, typename T>
 MAPSTACK_FN Lanes<A, N> pool_cell(const T* weights, const int32_t* weight_ids, const T* rows, const int32_t* row_ids,
-                                  int32_t begin, int32_t end, int64_t stride) {
-  int32_t stop = end - begin > kRun ? begin + kRun : end;
-  Lanes<A, N> total = sum_run<kWeighted, A, N>(weights, weight_ids, rows, row_ids, begin, stop, stride);
+                                  int32_t begin, int32_t end, int64_t stride, int32_t step = 1) {
+  const int32_t run = kRun * step;
+  int32_t stop = end - begin > run ? begin + run : end;
+  Lanes<A, N> total = sum_run<kWeighted, A, N>(weights, weight_ids, rows, row_ids, begin, stop, step, stride);
   if (stop == end) return total;
   Lanes<A, N> lost;
   while (stop < end) {
     const int32_t start = stop;
-    stop = end - start > kRun ? start + kRun : end;
-    add_compensated(sum_run<kWeighted, A, N>(weights, weight_ids, rows, row_ids, start, stop, stride), total, lost);
+    stop = end - start > run ? start + run : end;
+    add_compensated(sum_run<kWeighted, A, N>(weights, weight_ids, rows, row_ids, start, stop, step, stride), total,
+                    lost);
   }
   return total;
 }

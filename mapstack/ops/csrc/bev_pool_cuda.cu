@@ -1,6 +1,6 @@
 // BEV pooling on NVIDIA GPUs: plain C ABI, raw pointers and a stream. Forward, neighbouring threads hold the
-// channels of one cell and walk its interval; backward, one warp owns a pixel and walks its ray. No atomics, a
-// fixed order of summation, float sums for half types.
+// channels of one cell and walk its interval, several abreast where a warp has lanes to spare; backward, one warp
+// owns a pixel and walks its ray. No atomics, a fixed order of summation, float sums for half types.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -21,6 +21,7 @@ constexpr int kWarp = 32;
 template <typename T>
 using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
+// For rows that half a warp holds or more.
 template <bool kWeighted, typename T, int N>
 __global__ void
     pool_cells(const T* __restrict__ weights, const int32_t* __restrict__ weight_ids, const T* __restrict__ rows,
@@ -34,6 +35,35 @@ __global__ void
   mapstack::pool_cell<kWeighted, Sum<T>, N>(weights, weight_ids, rows + c, row_ids, offsets[cell], offsets[cell + 1],
                                             channels)
       .store(out + cell * channels + c);
+}
+
+// For shorter rows: a warp owns a cell, and walks its interval as many points abreast as it holds rows.
+template <bool kWeighted, typename T, int N>
+__global__ void
+    pool_cells_abreast(const T* __restrict__ weights, const int32_t* __restrict__ weight_ids,
+                       const T* __restrict__ rows, const int32_t* __restrict__ row_ids,
+                       const int32_t* __restrict__ offsets, int64_t num_cells, int32_t channels,
+                       T* __restrict__ out) {
+  const int64_t cell = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
+  if (cell >= num_cells) return;  // the whole warp at once: a warp owns one cell
+  const int32_t groups = channels / N, abreast = kWarp / groups;
+  const int32_t lane = threadIdx.x % kWarp, point = lane / groups, c = lane % groups * N;
+  const int32_t begin = offsets[cell], end = offsets[cell + 1];
+  Lanes<Sum<T>, N> sum;
+  if (point < abreast && begin + point < end)
+    sum = mapstack::pool_cell<kWeighted, Sum<T>, N>(weights, weight_ids, rows + c, row_ids, begin + point, end,
+                                                    channels, abreast);
+  if (end - begin > 1) {
+    // lanes past the last row read what they must not use, and store nothing
+    for (int32_t other = 1; other < abreast; ++other) {
+      MAPSTACK_UNROLL
+      for (int k = 0; k < N; ++k) {
+        const Sum<T> term = __shfl_down_sync(0xffffffffu, sum.part[k], other * groups);
+        if (point == 0) sum.part[k] += term;
+      }
+    }
+  }
+  if (point == 0) sum.store(out + cell * channels + c);
 }
 
 // A frustum's shape, and where its pixels lie in depth.
@@ -123,12 +153,18 @@ template <bool kWeighted, typename T>
 void launch_pool(const void* weights, const int32_t* weight_ids, const void* rows, const int32_t* row_ids,
                  const int32_t* offsets, int64_t num_cells, int32_t channels, void* out, cudaStream_t stream) {
   if (num_cells == 0 || channels == 0) return;
-  const T* typed_rows = static_cast<const T*>(rows);
+  const T *typed_weights = static_cast<const T*>(weights), *typed_rows = static_cast<const T*>(rows);
+  T* typed_out = static_cast<T*>(out);
   // a quarter of a warp along a row: the widest reads wherever there are channels enough
-  for_width<sizeof(T) <= 4 ? 4 : 2>(channels, kWarp / 4, typed_rows, typed_rows, [&](auto width) {
-    pool_cells<kWeighted, T, width><<<blocks(num_cells * (channels / width)), kThreads, 0, stream>>>(
-        static_cast<const T*>(weights), weight_ids, typed_rows, row_ids, offsets, num_cells, channels,
-        static_cast<T*>(out));
+  for_width<sizeof(T) <= 4 ? 8 : 2>(channels, kWarp / 4, typed_rows, typed_rows, [&](auto n) {
+    const int32_t groups = channels / n;
+    if (groups > kWarp / 2) {
+      pool_cells<kWeighted, T, n><<<blocks(num_cells * groups), kThreads, 0, stream>>>(
+          typed_weights, weight_ids, typed_rows, row_ids, offsets, num_cells, channels, typed_out);
+    } else {
+      pool_cells_abreast<kWeighted, T, n><<<blocks(num_cells * kWarp), kThreads, 0, stream>>>(
+          typed_weights, weight_ids, typed_rows, row_ids, offsets, num_cells, channels, typed_out);
+    }
   });
 }
 
