@@ -19,8 +19,8 @@ PTXAS = re.compile(
 )
 PTXAS_TITLE = """# What ptxas says of the CUDA kernels
 
-Registers a thread; stack and spilled bytes would stand beside them, and a test fails if any do. No timing: these
-kernels have never run on a GPU (GPU_STATUS.md). {compiler}; made by
+Registers a thread; stack and spilled bytes would stand beside them, and a test fails if any do. What has run on a
+GPU, and in what time, is in OPS.md and GPU_STATUS.md. {compiler}; made by
 
     python -m mapstack.ops.build cuda --ptxas-report docs/ptxas.md
 
