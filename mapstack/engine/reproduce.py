@@ -53,6 +53,8 @@ def make_run(run: Run, root: Path) -> dict:
     about = {"config": run.config, "options": dict(run.options), "seed": run.seed, "command": run.command}
     if run.test_options:
         about["test_options"] = dict(run.test_options)
+    if run.after is not None:
+        about["after"] = run.after.key
     result = {**about, **made_by, "metrics": metrics, "curve": curve}
     write_json(result, folder / "result.json")
     return result
@@ -62,10 +64,14 @@ def _train_and_score(run: Run, root: Path, out_dir: Path) -> list[dict]:
     """Score what :attr:`Run.training` has trained, or is to train now, and return its curve."""
     work_dir = root / run.training.key / "train"
     if run.training == run:
+        options = dict(run.options)
+        if run.after is not None:
+            make_run(run.after, root)
+            options["load_from"] = str(latest_checkpoint(root / run.after.training.key / "train"))
         train = ["tools/train.py", run.config, "--work-dir", str(work_dir), "--seed", str(run.seed)]
         # Only a run that saved something is resumed: one that starts from weights must load them first.
         resume = ["--resume"] if latest_checkpoint(work_dir) else []
-        _tool([*train, *resume, *_changes(run.options)])
+        _tool([*train, *resume, *_changes(options)])
         curve = read_curve(work_dir)
     else:
         curve = make_run(run.training, root)["curve"]
@@ -100,7 +106,9 @@ def make_table(table: Table, root: Path, docs: Path, jobs: int = 1) -> Path:
     runs = table.runs()
     with ThreadPoolExecutor(jobs) as pool:
         make = pool.map if jobs > 1 else map  # a pool would begin the next run before it hears that this one failed
-        list(make(make_run, {run.training.key: run.training for run in runs}.values(), repeat(root)))
+        trainings = {run.training.key: run.training for run in runs}.values()
+        for depth in range(1 + max(run.depth for run in runs)):
+            list(make(make_run, [run for run in trainings if run.depth == depth], repeat(root)))
         results = dict(zip((run.key for run in runs), make(make_run, runs, repeat(root)), strict=True))
     content = table_result(table, results)
     path = docs / "results" / f"{table.name}.json"

@@ -28,6 +28,7 @@ class Run:
         command: a tool that writes its metrics to ``{out}``, instead of a training.
         test_options: changes to the config for scoring alone, by dotted key: a training is shared by runs that differ
             only in these.
+        after: the run whose trained weights this one starts from; it is made first.
     """
 
     config: str
@@ -35,12 +36,14 @@ class Run:
     seed: int
     command: str | None = None
     test_options: Mapping[str, object] = field(default_factory=dict)
+    after: "Run | None" = None
 
     @property
     def key(self) -> str:
         """Folder name: readable, and different where anything differs."""
-        tested = [dict(self.test_options)] if self.test_options else []
-        what = json.dumps([self.config, dict(self.options), self.seed, self.command, *tested], sort_keys=True)
+        further = [dict(self.test_options)] if self.test_options else []
+        further += [self.after.key] if self.after else []
+        what = json.dumps([self.config, dict(self.options), self.seed, self.command, *further], sort_keys=True)
         stem = Path(self.config).stem if self.config else "command"
         return f"{stem}-seed{self.seed}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
@@ -48,6 +51,11 @@ class Run:
     def training(self) -> "Run":
         """The run that trains what this one scores; itself where it has no options of its own for scoring."""
         return replace(self, test_options={})
+
+    @property
+    def depth(self) -> int:
+        """How many trainings come before its own."""
+        return 0 if self.after is None else 1 + self.after.depth
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Row:
         curve: True shows every validation of the run instead of the final score.
         command: see :class:`Run`.
         test_options: see :class:`Run`.
+        after: name of the row above whose trained weights this one starts from.
     """
 
     name: str
@@ -69,10 +78,7 @@ class Row:
     curve: bool = False
     command: str | None = None
     test_options: Mapping[str, object] = field(default_factory=dict)
-
-    def run(self, seed: int) -> Run:
-        """The row's run with one seed."""
-        return Run(self.config, self.options, seed, self.command, self.test_options)
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,15 @@ class Table:
     rows: Sequence[Row]
     data: Sequence[Mapping[str, str]] = ()
 
+    def run(self, row: Row, seed: int) -> Run:
+        """A row's run with one seed."""
+        named = {other.name: other for other in self.rows}
+        before = None if row.after is None else self.run(named[row.after], seed)
+        return Run(row.config, row.options, seed, row.command, row.test_options, before)
+
     def runs(self) -> list[Run]:
         """Every run once, all rows of a seed before the next seed's."""
-        found = [row.run(seed) for seed in self.seeds for row in self.rows]
+        found = [self.run(row, seed) for seed in self.seeds for row in self.rows]
         return list({run.key: run for run in found}.values())
 
 
@@ -118,6 +130,11 @@ def load_tables(folder: str | Path) -> dict[str, Table]:
             rows = [Row(**row) for row in recipe["rows"]]
         except TypeError as error:
             raise ConfigError(f"{path}: rows: {error}") from error
+        for number, row in enumerate(rows):
+            if row.after is not None and row.after not in [other.name for other in rows[:number]]:
+                raise ConfigError(
+                    f"{path}: row {row.name!r} comes after {row.after!r}, and no row above it has that name"
+                )
         tables[path.stem] = Table(name=path.stem, rows=rows, **{**known, "data": known["data"] or ()})
     return tables
 
@@ -153,7 +170,7 @@ def table_result(table: Table, results: Mapping[str, dict]) -> dict:
     """The content of docs/results/TABLE.json from the results of its runs, by :attr:`Run.key`."""
     rows = []
     for row in table.rows:
-        finished = [(seed, results[row.run(seed).key]) for seed in table.seeds]
+        finished = [(seed, results[table.run(row, seed).key]) for seed in table.seeds]
         for seed, result in finished:
             suffix = f", seed {seed}" if len(finished) > 1 else ""
             if row.curve:

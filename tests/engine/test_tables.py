@@ -103,8 +103,24 @@ def test_a_training_is_shared_by_rows_that_score_it_otherwise(tmp_path: Path, to
     first, second = (row["metrics"] for row in json.loads(path.read_text())["rows"])
     assert first["toy/mAP"] > second["toy/mAP"], "the metric falls with every frame more"
     assert first["train/minutes"] == second["train/minutes"] > 0
-    kept = json.loads((runs / fewer.run(0).key / "result.json").read_text())
+    kept = json.loads((runs / replace(table, rows=[fewer]).runs()[0].key / "result.json").read_text())
     assert kept["test_options"] == {"test_dataloader.dataset.size": 5}
+
+
+def test_a_row_can_go_on_from_the_weights_of_another(tmp_path: Path, tools: Tools) -> None:
+    table = toy_table(tmp_path, seeds=(0, 1))
+    (first,) = table.rows
+    still = {"optim_wrapper.optimizer.lr": 0.0, "optim_wrapper.optimizer.weight_decay": 0.0, "train_cfg.max_iters": 2}
+    then = replace(first, name="then", options={**first.options, **still}, after="toy")
+    both, runs = replace(table, rows=[first, then]), tmp_path / "runs"
+    make_table(both, runs, tmp_path / "docs")
+    assert tools.names == 4 * ["train.py", "test.py"]
+    for seed in (0, 1):
+        start, end = (
+            load_checkpoint_file(runs / both.run(row, seed).key / f"train/iter_{steps}.pth")["state_dict"]
+            for row, steps in ((first, 8), (then, 2))
+        )
+        torch.testing.assert_close(end["net.0.weight"], start["net.0.weight"], rtol=1e-5, atol=1e-7)
 
 
 def test_a_run_that_may_be_resumed_can_begin_with_weights(tmp_path: Path, tools: Tools) -> None:
@@ -190,8 +206,9 @@ def test_results_page_keeps_what_stands_around_a_table(tmp_path: Path) -> None:
 def test_runs_differ_when_anything_differs() -> None:
     base = Run("a.py", {"x": 1}, 0)
     others = [Run("b.py", {"x": 1}, 0), Run("a.py", {"x": 2}, 0), Run("a.py", {"x": 1}, 1), Run("a.py", {}, 0)]
+    others.append(Run("a.py", {"x": 1}, 0, after=others[0]))
     others.append(Run("a.py", {"x": 1}, 0, test_options={"x": 3}))
-    assert len({run.key for run in [base, *others]}) == 6
+    assert len({run.key for run in [base, *others]}) == 7
     assert others[-1].training == base
     assert Run("a.py", {"x": 1}, 0).key == base.key
 
@@ -203,6 +220,10 @@ def test_runs_differ_when_anything_differs() -> None:
         (
             "title = 'T'\nseeds = [0]\ncolumns = {}\nrows = [dict(name='a', confg='b')]",
             "unexpected keyword argument 'confg'",
+        ),
+        (
+            "title = 'T'\nseeds = [0]\ncolumns = {}\nrows = [dict(name='a', config='b', after='c')]",
+            "row 'a' comes after 'c', and no row above it has that name",
         ),
     ],
 )
