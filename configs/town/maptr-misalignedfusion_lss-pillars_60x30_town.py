@@ -12,3 +12,4 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_cameras + _base_.lidar + test_error + truth + pack))
 test_dataloader = val_dataloader
+test_evaluator = [*_base_.test_evaluator, dict(type="AlignmentMetric")]

@@ -1,5 +1,6 @@
 """Scores of vector maps: pure functions per protocol, one :func:`evaluate`, and a thin MMEngine metric."""
 
+from .alignment_metric import AlignmentMetric
 from .change_detection import ChangeScores, JudgedPieces, score_changes
 from .change_metric import ChangeMetric
 from .comparison import compare, render_comparison
@@ -16,6 +17,7 @@ from .visibility import VisibilityMetric
 
 __all__ = [
     "PROTOCOLS",
+    "AlignmentMetric",
     "Bins",
     "ChangeMetric",
     "ChangeScores",

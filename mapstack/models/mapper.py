@@ -199,6 +199,10 @@ class Mapper(BaseModel):
             return {"scores": output["logits"].sigmoid(), "points": output["points"], **dict(extra)}
         if mode != "predict":
             raise ValueError(f"mode must be loss, predict or tensor, got {mode!r}")
+        if self.fusion is not None:
+            for name, values in self.fusion.measured(aux["fusion"], inputs).items():
+                for sample, value in zip(data_samples, values, strict=True):
+                    sample.set_field(value, name)
         return self._with_predictions(data_samples, output, seen)
 
     def stream(self, data: dict, state: StreamState | None) -> tuple[list[MapDataSample], StreamState]:

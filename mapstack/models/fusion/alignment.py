@@ -110,11 +110,26 @@ class FlowAlignment(nn.Module):
         """Distance of the offsets from the error that was made on purpose; empty where nobody knows it."""
         if not self.weight or "camera_error" not in inputs:
             return {}
+        both = inputs["camera_valid"].any(1) & inputs["lidar_valid"]
+        gap = F.smooth_l1_loss(flow, self._made(flow, inputs), reduction="none").mean((1, 2, 3)) * both
+        return {"loss_alignment": self.weight * gap.sum() / both.sum().clamp(min=1)}
+
+    def measured(self, flow: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Mean over the cells, in metres, of the error that was made on purpose and of what the offsets leave of it.
+
+        Returns:
+            ``misalignment_made_m`` and ``misalignment_left_m`` (B,); empty where nobody knows the error.
+        """
+        if "camera_error" not in inputs:
+            return {}
+        made = self._made(flow, inputs)
+        gaps = {"made": made, "left": made - flow}
+        return {f"misalignment_{name}_m": gap.norm(dim=1).mean((1, 2)) * self.grid.cell_m for name, gap in gaps.items()}
+
+    def _made(self, like: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, 2, rows, cols): the offsets in cells that would undo the error of the cameras."""
         error = inputs["camera_error"][..., None, None]  # (B, 4, 4, 1, 1): where the camera says that a place is
         half = max(self.grid.size_m) / 2
-        x, y = (axis * half for axis in self._centers(flow))
+        x, y = (axis * half for axis in self._centers(like))
         moved = [error[:, i, 0] * x + error[:, i, 1] * y + error[:, i, 3] for i in (0, 1)]
-        truth = torch.stack([moved[0] - x, moved[1] - y], 1) / self.grid.cell_m
-        both = inputs["camera_valid"].any(1) & inputs["lidar_valid"]
-        gap = F.smooth_l1_loss(flow, truth, reduction="none").mean((1, 2, 3)) * both
-        return {"loss_alignment": self.weight * gap.sum() / both.sum().clamp(min=1)}
+        return torch.stack([moved[0] - x, moved[1] - y], 1) / self.grid.cell_m

@@ -36,6 +36,10 @@ class ConcatFusion(nn.Module):
         """No auxiliary loss."""
         return {}
 
+    def measured(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Numbers of each frame (B,) for metrics, by the name that the samples give them: none."""
+        return {}
+
 
 class _Residual(nn.Module):
     """Two convolutions and a shortcut; starts as the identity (ReLU of a map that went through one)."""

@@ -95,3 +95,7 @@ class SynergyFusion(ConcatFusion):
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """The alignment's loss, where it has one."""
         return self.alignment.loss(aux["flow"], inputs) if self.alignment is not None else {}
+
+    def measured(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the alignment left of an error that was made on purpose: see :meth:`FlowAlignment.measured`."""
+        return self.alignment.measured(aux["flow"], inputs) if self.alignment is not None else {}
