@@ -152,7 +152,8 @@ def test_the_rigid_part_can_state_a_calibration_error_exactly() -> None:
     measured = {name: value.item() for name, value in alignment.measured(flow, inputs).items()}
     # The shift and, at the ends of a 16 m patch, a turn of up to 0.14 m; the rigid part is linear in it.
     assert 0.45 < measured["misalignment_made_m"] < 0.75 and measured["misalignment_left_m"] < 2e-3
-    assert alignment.measured(0 * flow, inputs)["misalignment_left_m"] == pytest.approx(measured["misalignment_made_m"])
+    unmoved = alignment.measured(0 * flow, inputs)["misalignment_left_m"]
+    assert unmoved.item() == pytest.approx(measured["misalignment_made_m"])
     assert alignment.measured(flow, {}) == {}
     inputs["lidar_valid"][:] = False
     assert alignment.loss(0 * flow, inputs)["loss_alignment"] == 0
