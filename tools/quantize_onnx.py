@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
     parser.add_argument("--target", choices=TARGETS, default="cpu", help="form of the 8-bit graph (default cpu)")
     parser.add_argument("--frames", type=int, default=24, help="that INT8 is calibrated on (default 24)")
-    parser.add_argument("--max-damage", type=float, default=0.05, help="see docs/DEPLOY.md (default 0.05)")
+    parser.add_argument("--max-damage", type=float, default=0.3, help="see docs/DEPLOY.md (default 0.3)")
     parser.add_argument("--score", action="store_true", help="score both on the test data, and time them in turn")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where the metrics are written")

@@ -4,10 +4,10 @@ _base_ = ["./_base_/town.py"]
 
 title = (
     "Camera encoders on the synthetic town's held-out streets, cameras alone, all from scratch (EfficientNet-Lite0 from its "
-    "ImageNet weights) for the same 500 iterations. Lift-splat alone learns depth from LiDAR."
+    "ImageNet weights) for the same 400 iterations. Lift-splat alone learns depth from LiDAR."
 )
 seeds = [0]
-budget = {"train_cfg.max_iters": 500, "train_cfg.val_interval": 500}
+budget = {"train_cfg.max_iters": 400, "train_cfg.val_interval": 400}
 names = {
     "lss": "lift-splat",
     "ipm": "inverse perspective",

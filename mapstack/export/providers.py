@@ -61,6 +61,9 @@ def open_session(
     options.intra_op_num_threads = num_threads
     # Between two frames the cores belong to others: the workers must not go on spinning for the next run.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if chosen[0][0] == PROVIDERS["openvino"]:
+        # It wants the graph as it was exported: what ONNX Runtime fuses it cannot take, and runs elsewhere.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:

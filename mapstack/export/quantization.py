@@ -118,7 +118,7 @@ def quantize_int8(
     frames: Sequence[Inputs],
     *,
     target: str = "cpu",
-    max_damage: float = 0.05,
+    max_damage: float = 0.3,
     depth: int = GROUP_DEPTH,
     report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, float]:
