@@ -5,7 +5,7 @@ _base_ = ["./_base_/town_localisation.py"]
 title = (
     "Localisation of a front camera on held-out drives over the training streets of the synthetic town: median errors "
     "of each frame by itself, and after a pose graph over 15 frames with simulated odometry (1 % scale, 2 cm and 1 mrad "
-    "a root metre). The rows below the first go on from its weights for 400 steps of 48 frames each; from scratch, tuples "
+    "a root metre). The rows below the first go on from its weights for 300 steps of 48 frames each; from scratch, tuples "
     "show a third as many places a step."
 )
 seeds = [0]
@@ -17,8 +17,8 @@ columns = {
     "train/minutes": "minutes",
 }
 more = {
-    "train_cfg.max_iters": 400,
-    "train_cfg.val_interval": 400,
+    "train_cfg.max_iters": 300,
+    "train_cfg.val_interval": 300,
     "optim_wrapper.optimizer.lr": 1e-3,
     "param_scheduler.eta_max": 1e-3,
 }
