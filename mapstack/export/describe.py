@@ -96,6 +96,11 @@ def plan_export(
     """
     if pool not in POOLS:
         raise ExportError(f"pool must be one of {POOLS}, got {pool!r}")
+    if not hasattr(model, "export_inputs"):
+        raise ExportError(
+            f"{type(model).__name__} is no mapper, and the runtime is for mappers; hand the module to "
+            "mapstack.export.exporter.export_onnx yourself"
+        )
     images = batch.get("images")
     fields = describe_pipeline(cfg.test_dataloader.dataset.pipeline)
     state = tuple(getattr(model, "export_state_names", ()))

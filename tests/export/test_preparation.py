@@ -13,7 +13,7 @@ from mapstack.datasets import MapDataset, transforms
 from mapstack.datasets.transforms import image as pipeline_images
 from mapstack.errors import DataError, ExportError
 from mapstack.export import images
-from mapstack.export.describe import REPEATED, describe_pipeline
+from mapstack.export.describe import REPEATED, describe_pipeline, plan_export
 from mapstack.export.metadata import LidarPreparation, ModelMetadata
 from mapstack.export.playback import frame_from_row
 from mapstack.export.preparation import FramePreparation
@@ -138,6 +138,11 @@ def test_a_pipeline_that_the_runtime_cannot_repeat_is_refused() -> None:
     assert all(defaults[name].default == value for name, value in vars(LidarPreparation()).items())
     assert all(hasattr(transforms, name) for name in REPEATED)
     assert inspect.signature(transforms.ResizeCropImages).parameters["keep_bottom"].default == METADATA.keep_bottom
+
+
+def test_a_model_that_is_no_mapper_is_refused_by_name() -> None:
+    with pytest.raises(ExportError, match="Linear is no mapper"):
+        plan_export(torch.nn.Linear(2, 2), {}, small_config())
 
 
 def test_priors_are_padded_and_an_empty_one_is_not_valid(fused: tuple[MapDataset, ModelMetadata]) -> None:
