@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from mmengine.model import BaseModel
@@ -11,44 +10,16 @@ from torch import Tensor, nn
 from mapstack.errors import ConfigError, DataError
 from mapstack.geometry import BEVGrid
 from mapstack.models.building import build_part
-from mapstack.models.pose.correction import CorrectionOutput
 from mapstack.models.priors.batch import exported_priors, priors_of
-from mapstack.models.priors.parts import PriorOutput
-from mapstack.models.priors.queries import PriorQueries
+from mapstack.models.seen import Seen
 from mapstack.models.temporal import Past, StreamPlan, StreamState
 from mapstack.registry import MODELS
-from mapstack.structures import MapDataSample, PriorBatch
+from mapstack.structures import MapDataSample
 
 __all__ = ["Mapper"]
 
 CAMERA_INPUTS = ("images", "intrinsics", "ego_from_camera", "camera_valid")
 SENSOR_INPUT = {"camera": "images", "lidar": "points"}
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """An encoded batch and what its priors add.
-
-    Args:
-        bev: (B, C, rows, cols) for the decoder.
-        vectors: the priors; None where the model or the batch has none.
-        outputs: what each part of the prior made.
-        queries: for the decoder; None without.
-        correction: what was found of the error of the pose that placed the priors; None where nobody looked.
-    """
-
-    bev: Tensor
-    vectors: PriorBatch | None = None
-    outputs: dict[str, PriorOutput] = field(default_factory=dict)
-    queries: PriorQueries | None = None
-    correction: CorrectionOutput | None = None
-
-    def for_decoder(self, rows: list[int] | None = None) -> tuple[Tensor, dict[str, PriorQueries]]:
-        """The map, and the decoder's further arguments, of some frames or of all."""
-        bev = self.bev if rows is None else self.bev[rows]
-        if self.queries is None:
-            return bev, {}
-        return bev, {"prior": self.queries if rows is None else self.queries.rows(rows)}
 
 
 @MODELS.register_module()
@@ -238,7 +209,7 @@ class Mapper(BaseModel):
         )
         return plan.in_batch_order(outputs), memory
 
-    def _see_priors(self, bev: Tensor, inputs: dict[str, Tensor], samples: list[MapDataSample] | None = None) -> _Seen:
+    def _see_priors(self, bev: Tensor, inputs: dict[str, Tensor], samples: list[MapDataSample] | None = None) -> Seen:
         """Show the priors of the batch, if there are any, to the encoded map (B, C, rows, cols).
 
         In training ``samples`` tell a correction where the priors truly lie.
@@ -249,7 +220,7 @@ class Mapper(BaseModel):
                 raise DataError(
                     "the model has a prior part and the frames have no 'prior'; add LoadPriors to the pipeline"
                 )
-            return _Seen(bev)
+            return Seen(bev)
         found = None
         if self.correction is not None:
             true = None if samples is None else self.correction.true_poses(samples, bev)
@@ -257,10 +228,10 @@ class Mapper(BaseModel):
             vectors = self.correction.placed(vectors, found, true)
         vectors = self.prior.noise(vectors)
         outputs = self.prior(bev, vectors)
-        return _Seen(list(outputs.values())[-1].bev, vectors, outputs, self.prior.queries(outputs), found)
+        return Seen(list(outputs.values())[-1].bev, vectors, outputs, self.prior.queries(outputs), found)
 
     def _decode(
-        self, seen: _Seen, past: Past | None, rows: list[int] | None = None
+        self, seen: Seen, past: Past | None, rows: list[int] | None = None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The decoder's output for encoded frames, all or those of ``rows``, and what it remembers."""
         bev, priors = seen.for_decoder(rows)
@@ -271,7 +242,7 @@ class Mapper(BaseModel):
 
     def _single_step(
         self, features: Tensor, past: Past, inputs: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], _Seen]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Seen]:
         """Output and memory of B fused maps, one frame of B streams each, and what the decoder saw."""
         memory: dict[str, Tensor] = {}
         if self.temporal is not None:
@@ -281,7 +252,7 @@ class Mapper(BaseModel):
         return output, memory | own, seen
 
     def _with_predictions(
-        self, samples: Sequence[MapDataSample], output: dict[str, Tensor], seen: _Seen
+        self, samples: Sequence[MapDataSample], output: dict[str, Tensor], seen: Seen
     ) -> list[MapDataSample]:
         for sample, elements in zip(samples, self.decoder.predict(output), strict=True):
             sample.pred = elements
@@ -332,7 +303,7 @@ class Mapper(BaseModel):
             losses |= self.perspective.loss(aux["camera"]["image_feats"], inputs, [sample.gt for sample in samples])
         return losses
 
-    def _decoder_loss(self, seen: _Seen, samples: list[MapDataSample], plan: StreamPlan | None) -> dict[str, Tensor]:
+    def _decoder_loss(self, seen: Seen, samples: list[MapDataSample], plan: StreamPlan | None) -> dict[str, Tensor]:
         truth = [sample.gt for sample in samples]
         if not self._decoder_streams:
             bev, priors = seen.for_decoder()
@@ -389,7 +360,7 @@ class Mapper(BaseModel):
             names.append("contradicted")
         return (*names, "pose_correction", "pose_covariance") if self.correction is not None else tuple(names)
 
-    def _extra_outputs(self, output: dict[str, Tensor], seen: _Seen) -> list[Tensor]:
+    def _extra_outputs(self, output: dict[str, Tensor], seen: Seen) -> list[Tensor]:
         """Those of :attr:`export_extra_names`.
 
         Scales (B, Q, P, D) in metres, confidences (B, Q, Q) that row leads to column, contradiction (B, N), x, y, yaw

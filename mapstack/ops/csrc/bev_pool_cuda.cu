@@ -21,7 +21,7 @@ constexpr int kWarp = 32;
 template <typename T>
 using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
-// For rows that half a warp holds or more.
+// For rows that take more than half a warp.
 template <bool kWeighted, typename T, int N>
 __global__ void
     pool_cells(const T* __restrict__ weights, const int32_t* __restrict__ weight_ids, const T* __restrict__ rows,
