@@ -27,6 +27,7 @@ rows = [
     dict(name=first, config=_base_.posenet, options={}),
     dict(name="absolute only, further", config=_base_.posenet, options=more, after=first),
     dict(name="+ relative", config=_base_.mapnet, options=more, after=first),
+    dict(name="+ odometry and satellites on unlabelled drives", config=_base_.mapnet_plus, options=more, after=first),
     dict(name="from scratch: + relative", config=_base_.mapnet, options={}),
     dict(name="from scratch: + odometry and satellites on unlabelled drives", config=_base_.mapnet_plus, options={}),
 ]
