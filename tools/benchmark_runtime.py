@@ -1,8 +1,8 @@
 """Time exported models in ONNX Runtime against the same model in eager PyTorch, frame by frame in turn, in one run.
 
-python tools/benchmark_runtime.py CONFIG [CHECKPOINT] --models NAME=MODEL.onnx ... [--frames 30] [--threads 2]
-Without --models the config is exported in both forms of its pool first. Weights do not change the time: without a
-checkpoint they are random.
+python tools/benchmark_runtime.py CONFIG [CHECKPOINT] --models NAME=MODEL.onnx[@PROVIDER] ... [--frames 30]
+Without --models the config is exported in both forms of its pool first, and the faster one is also run by OpenVINO
+where that is installed (docs/DEPLOY.md). Weights do not change the time: without a checkpoint they are random.
 """
 
 import argparse
@@ -11,12 +11,14 @@ import os
 import tempfile
 from pathlib import Path
 
+import onnxruntime
 from mmengine.config import DictAction
 
 from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset, build_trained_model
 from mapstack.export.describe import POOLS
 from mapstack.export.latency import Timing, profile_stages, time_in_turn
+from mapstack.export.providers import OPENVINO, Exported
 from mapstack.export.trials import export_form, untrained_model
 
 
@@ -24,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("checkpoint", nargs="?", help="of train.py, or bare weights (.safetensors)")
-    parser.add_argument("--models", nargs="+", metavar="NAME=PATH", help="exported files, timed side by side")
+    parser.add_argument("--models", nargs="+", metavar="NAME=PATH[@PROVIDER]", help="timed side by side")
     parser.add_argument("--frames", type=int, default=30, help="timed, after three that are not (default 30)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both (default all cores)")
     parser.add_argument("--operators", type=int, default=12, help="slowest operators listed (default 12)")
@@ -50,16 +52,20 @@ def main() -> None:
     model = untrained_model(cfg) if args.checkpoint is None else build_trained_model(cfg, args.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         if args.models:
-            paths = dict(item.split("=", 1) for item in args.models)
+            files = Exported.by_name(args.models)
         else:
             paths = {form: Path(folder) / f"{form}.onnx" for form in POOLS}
-            paths = {form: path for form, path in paths.items() if export_form(model, cfg, dataset, path, form)}
-        timings = time_in_turn(model, cfg, dataset, paths, args.frames, args.threads)
+            files = {
+                form: Exported(path) for form, path in paths.items() if export_form(model, cfg, dataset, path, form)
+            }
+            if OPENVINO in onnxruntime.get_available_providers():
+                files["openvino"] = Exported(list(files.values())[-1].path, "openvino")
+        timings = time_in_turn(model, cfg, dataset, files, args.frames, args.threads)
         base = timings[0].stages_ms["network"]
         show(timings, base)
-        for name, path in paths.items():
+        for name, path in ((name, file.path) for name, file in files.items() if file.provider == "cpu"):
             print(f"\n{name}: share of the network's time by operator")
-            for kind, share in profile_stages(Path(path), dataset, args.threads)[: args.operators]:
+            for kind, share in profile_stages(path, dataset, args.threads)[: args.operators]:
                 print(f"  {kind:24} {100 * share:5.1f} %")
     if args.out is not None:
         metrics = {f"ms/{t.name}/{stage}": value for t in timings for stage, value in t.stages_ms.items()}

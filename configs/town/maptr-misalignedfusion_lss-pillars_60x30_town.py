@@ -3,8 +3,8 @@
 _base_ = ["./maptr-synergyfusion_lss-pillars_60x30_town.py"]
 
 truth, pack = _base_.truth, _base_.pack
-train_error = [dict(type="MisalignCameras", translation_m=0.5, rotation_deg=1.0, exact=False)]
-test_error = [dict(type="MisalignCameras", translation_m=0.5, rotation_deg=1.0)]
+train_error = [dict(type="MisalignSensor", sensor="camera", translation_m=0.5, rotation_deg=1.0, exact=False)]
+test_error = [dict(type="MisalignSensor", sensor="camera", translation_m=0.5, rotation_deg=1.0)]
 
 model = dict(fusion=dict(alignment=dict(weight=1.0)))
 train_dataloader = dict(

@@ -1,12 +1,14 @@
 """Make the runs of a table with the project's own tools, resuming what was killed, and write what came out."""
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import Path
 
 from mapstack.engine.checkpoints import latest_checkpoint
@@ -15,10 +17,14 @@ from mapstack.errors import ConfigError, MapstackError
 
 __all__ = ["make_run", "make_table", "render", "result_of"]
 
+SETTING = re.compile(r"[A-Z_]+=")
+
 
 def _tool(command: list[str]) -> None:
-    """Run one of our tools, its output going where ours goes."""
-    done = subprocess.run([sys.executable, *command])
+    """Run one of our tools, its output going where ours goes; words NAME=VALUE before it go into its environment."""
+    settings = dict(word.split("=", 1) for word in takewhile(SETTING.match, command))
+    environment = os.environ | {name: os.path.expandvars(value) for name, value in settings.items()}
+    done = subprocess.run([sys.executable, *command[len(settings) :]], env=environment)
     if done.returncode:
         raise MapstackError(f"failed with {done.returncode}: python {shlex.join(command)}")
 

@@ -1,4 +1,4 @@
-"""The MMEngine metric of sensor alignment: how far the cameras were moved on purpose, and what fusion left of it."""
+"""The MMEngine metric of sensor alignment: how far a sensor was moved on purpose, and what fusion left of it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["AlignmentMetric"]
 class AlignmentMetric(WrittenMetric):
     """``alignment/made_m`` and ``alignment/left_m``: means over frames and cells of the patch, metres.
 
-    The pipeline needs ``MisalignCameras``. A fusion that aligns nothing measures nothing: then there is no metric.
+    The pipeline needs ``MisalignSensor``. A fusion that aligns nothing measures nothing: then there is no metric.
 
     Args:
         **options: as :class:`WrittenMetric`.
@@ -37,7 +37,7 @@ class AlignmentMetric(WrittenMetric):
         measured = [pair for pair in results if pair is not None]
         if 0 < len(measured) < len(results):
             raise DataError(
-                f"{len(results) - len(measured)} of {len(results)} frames have no made error; see MisalignCameras"
+                f"{len(results) - len(measured)} of {len(results)} frames have no made error; see MisalignSensor"
             )
         means = [sum(column) / len(measured) for column in zip(*measured, strict=True)]
         metrics = dict(zip(("made_m", "left_m"), means, strict=False))

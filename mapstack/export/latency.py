@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .playback import frame_from_row
+from .providers import Exported
 from .runtime import MapRuntime
 from .trials import example_batch
 
@@ -31,7 +32,7 @@ import json, sys, time
 start = time.perf_counter()
 import numpy as np
 from mapstack.export.runtime import MapRuntime
-runtime = MapRuntime(sys.argv[1], num_threads=int(sys.argv[3]))
+runtime = MapRuntime(sys.argv[1], providers=(sys.argv[4],), num_threads=int(sys.argv[3]))
 seconds = time.perf_counter() - start
 runtime.run(dict(np.load(sys.argv[2])))
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
@@ -71,7 +72,7 @@ class Timing:
 
 
 def time_in_turn(
-    model: nn.Module, cfg: Config, dataset: BaseDataset, paths: Mapping[str, Path | str], frames: int, threads: int
+    model: nn.Module, cfg: Config, dataset: BaseDataset, files: Mapping[str, Exported], frames: int, threads: int
 ) -> list[Timing]:
     """Run every frame through PyTorch and each file in turn, so that a busy moment hits all alike.
 
@@ -79,7 +80,7 @@ def time_in_turn(
         model: in eval mode; what the files were exported from.
         cfg: its config.
         dataset: the frames; ``frames`` of it, spread over all, are timed.
-        paths: files by name.
+        files: by the name of their timing.
         frames: timed, after ``WARM_UP`` that are not.
         threads: of both.
 
@@ -87,8 +88,10 @@ def time_in_turn(
         PyTorch first, then the files in order.
     """
     torch.set_num_threads(threads)
-    runtimes = {name: MapRuntime(path, num_threads=threads) for name, path in paths.items()}
-    laps: dict[str, list[Mapping[str, float]]] = {name: [] for name in ("pytorch", *paths)}
+    runtimes = {
+        name: MapRuntime(path, providers=(provider,), num_threads=threads) for name, (path, provider) in files.items()
+    }
+    laps: dict[str, list[Mapping[str, float]]] = {name: [] for name in ("pytorch", *files)}
     places = np.linspace(0, len(dataset) - 1, frames + WARM_UP).astype(int).tolist()
     for number, place in enumerate(places):
         frame, batch = frame_from_row(dataset.get_data_info(place)), example_batch(model, dataset, [place])["inputs"]
@@ -107,7 +110,8 @@ def time_in_turn(
         for name, runtime in runtimes.items():
             runtime.reset()
             prepared, _ = runtime.prepare(frame)
-            costs[name] = _child(CHILD, paths[name], _saved(inputs, prepared, runtime.input_names), threads)
+            saved = _saved(inputs, prepared, runtime.input_names)
+            costs[name] = _child(CHILD, files[name].path, saved, threads, files[name].provider)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         config = Path(folder) / "config.py"
         config.write_text(cfg.pretty_text)

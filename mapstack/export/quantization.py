@@ -21,7 +21,7 @@ from .runtime import MapRuntime
 __all__ = ["TARGETS", "Damage", "group_nodes", "measure_damage", "quantize_int8", "to_float16"]
 
 QUANTIZED_TYPES = ("Conv", "MatMul", "Gemm")
-TARGETS = ("cpu", "tensorrt")
+TARGETS = ("cpu", "vnni", "tensorrt")
 GROUP_DEPTH = 3  # parts of a module's path that make a group: encoders.camera.backbone
 PARAMETER = re.compile(r"model\.([\w.]+)\.\w*(?:weight|bias)")  # how the exporter names parameters; fusing keeps it
 Inputs = Mapping[str, NDArray]
@@ -131,8 +131,8 @@ def quantize_int8(
         path: the float model.
         out: the file.
         frames: prepared inputs, tables included: what the ranges are read from.
-        target: "cpu" (unsigned activations, 7-bit weights where the processor would saturate) or "tensorrt" (signed,
-            symmetric).
+        target: "cpu" (unsigned activations, and 7-bit weights, with which no processor saturates), "vnni" (8-bit
+            weights, for processors with an 8-bit dot product, and for OpenVINO) or "tensorrt" (signed, symmetric).
         max_damage: see :attr:`Damage.total`.
         depth: parts of a module's path that make a group.
         report: is told a line for each step.
@@ -187,7 +187,7 @@ def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], ta
         nodes_to_quantize=list(nodes),
         per_channel=True,
         # Without VNNI a processor adds two products of 8 bits in 16, which saturates: 7-bit weights cannot.
-        reduce_range=not symmetric,
+        reduce_range=target == "cpu",
         activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,

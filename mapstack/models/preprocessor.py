@@ -11,7 +11,7 @@ from mapstack.registry import MODELS
 
 __all__ = ["MapDataPreprocessor"]
 
-STACKED = ("intrinsics", "ego_from_camera", "camera_valid", "depth", "camera_error")
+STACKED = ("intrinsics", "ego_from_camera", "camera_valid", "depth", "sensor_error")
 
 
 @MODELS.register_module()
@@ -21,7 +21,7 @@ class MapDataPreprocessor(BaseDataPreprocessor):
     Out: ``images`` (B, V, 3, H, W) normalised RGB, zero for an absent camera; ``intrinsics`` (B, V, 3, 3);
     ``ego_from_camera`` (B, V, 4, 4); ``camera_valid`` (B, V) bool; ``points`` (M, 6) frame index, x, y, z ego
     metres, intensity, time lag in s; ``lidar_valid`` (B,) bool, False for a frame without a point; ``depth``
-    (B, V, h, w) metres, 0 where unknown; ``camera_error`` (B, 4, 4), where training moved the cameras on purpose;
+    (B, V, h, w) metres, 0 where unknown; ``sensor_error`` (B, 4, 4), where training moved a sensor on purpose;
     ``prior_points`` (B, N, P, 2 or 3), ``prior_labels`` (B, N) and what else a :class:`PriorBatch` holds;
     ``batch_size`` int. Keys whose sensor is not configured are absent.
 

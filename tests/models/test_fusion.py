@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mapstack.errors import ConfigError
 from mapstack.models.fusion.alignment import FlowAlignment, warp_by_flow
 from mapstack.models.fusion.attention import BEVCrossAttention, sine_position
 from mapstack.registry import MODELS
@@ -141,9 +142,9 @@ def test_the_rigid_part_can_state_a_calibration_error_exactly() -> None:
     alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, weight=1.0)
     turn = 0.01745 * 8 / CELL_M  # an output of 1 is a cell at the patch's end, 8 m off
     alignment.rigid[-1].bias.data = torch.tensor([0.5 / CELL_M, -0.3 / CELL_M, turn])
-    _, flow = alignment(*maps(1))
+    _, _, flow = alignment(*maps(1))
     inputs = {
-        "camera_error": rigid_error((0.5, -0.3), 0.01745)[None],
+        "sensor_error": rigid_error((0.5, -0.3), 0.01745)[None],
         "camera_valid": torch.ones(1, 2, dtype=torch.bool),
         "lidar_valid": torch.ones(1, dtype=torch.bool),
     }
@@ -158,6 +159,19 @@ def test_the_rigid_part_can_state_a_calibration_error_exactly() -> None:
     inputs["lidar_valid"][:] = False
     assert alignment.loss(0 * flow, inputs)["loss_alignment"] == 0
     assert alignment.loss(flow, {}) == {}
+
+
+def test_the_map_of_the_sensor_in_doubt_is_the_one_that_moves() -> None:
+    camera, lidar = maps(1)
+    for warped, moved, kept in (("camera", camera, lidar), ("lidar", lidar, camera)):
+        alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, warped=warped).eval()
+        alignment.rigid[-1].bias.data[:2] = torch.tensor([2.0, -1.0])
+        found = dict(zip(("camera", "lidar"), alignment(camera, lidar)[:2], strict=True))
+        expected = warp_by_flow(moved, torch.tensor([2.0, -1.0])[None, :, None, None].expand(1, 2, *moved.shape[-2:]))
+        torch.testing.assert_close(found.pop(warped), expected)
+        torch.testing.assert_close(*found.values(), kept)
+    with pytest.raises(ConfigError, match="camera or lidar"):
+        FlowAlignment(GRID, CELL_M, WIDTHS, warped="radar")
 
 
 def test_alignment_learns_to_undo_a_known_shift() -> None:
@@ -175,12 +189,12 @@ def test_alignment_learns_to_undo_a_known_shift() -> None:
         error = torch.stack([rigid_error((float(x), float(y)), 0.0) for x, y in shift])
         camera = warp_by_flow(lidar, -shift[:, :, None, None].expand(-1, -1, 8, 16))
         valid = torch.ones(8, dtype=torch.bool)
-        return camera, lidar, {"camera_error": error, "camera_valid": valid[:, None], "lidar_valid": valid}
+        return camera, lidar, {"sensor_error": error, "camera_valid": valid[:, None], "lidar_valid": valid}
 
     losses = []
     for _ in range(60):
         camera, lidar, inputs = batch()
-        _, flow = alignment(camera, lidar)
+        *_, flow = alignment(camera, lidar)
         (loss,) = alignment.loss(flow, inputs).values()
         optimizer.zero_grad()
         loss.backward()
@@ -189,6 +203,6 @@ def test_alignment_learns_to_undo_a_known_shift() -> None:
     assert sum(losses[-10:]) < 0.4 * sum(losses[:3]) / 3 * 10
     camera, lidar, _ = batch()
     with torch.no_grad():
-        warped, _ = alignment(camera, lidar)
+        warped, _, _ = alignment(camera, lidar)
     inner = (..., slice(2, -2), slice(2, -2))
     assert (warped - lidar)[inner].abs().mean() < 0.8 * (camera - lidar)[inner].abs().mean()

@@ -10,7 +10,7 @@ from .drop import DropSensors, LoseSensors
 from .image import PhotometricJitter, ResizeCropImages
 from .load_images import LoadImages
 from .load_lidar import LoadLidar
-from .misalign import MisalignCameras
+from .misalign import MisalignSensor
 from .pack import PackMapInputs
 from .poses import ChooseFrames, LoadTrajectories, PackPoses, SimulateGnss, SimulateOdometry
 from .prior import DisturbPose, LoadPriors
@@ -35,7 +35,7 @@ __all__ = [
     "LoadPriors",
     "LoadTrajectories",
     "LoseSensors",
-    "MisalignCameras",
+    "MisalignSensor",
     "PackMapInputs",
     "PackPoses",
     "PackVectors",

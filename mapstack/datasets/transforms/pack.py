@@ -23,7 +23,7 @@ class PackMapInputs:
     """Make ``{"inputs": tensors, "data_samples": MapDataSample}`` of a frame.
 
     ``inputs`` holds what was loaded: ``images`` (V, 3, H, W) uint8 RGB, ``intrinsics`` (V, 3, 3), ``ego_from_camera``
-    (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5), ``depth`` (V, h, w) and ``camera_error`` (4, 4); float32
+    (V, 4, 4), ``camera_valid`` (V,) bool, ``points`` (M, 5), ``depth`` (V, h, w) and ``sensor_error`` (4, 4); float32
     where not said; and ``prior``, a :class:`PriorMap`. The
     sample's ``world_from_bev`` (4, 4) float64 is the pose of the patch: planar, augmented. After DisturbPose the sample
     has ``bev_from_prior`` (4, 4) float64, too: where the priors' frame, placed by the reported pose, truly lies.
@@ -46,8 +46,8 @@ class PackMapInputs:
         for key in ("points", "depth"):
             if key in results:
                 inputs[key] = torch.from_numpy(results[key])
-        if "camera_error" in results:
-            inputs["camera_error"] = torch.from_numpy(results["camera_error"].astype(np.float32))
+        if "sensor_error" in results:
+            inputs["sensor_error"] = torch.from_numpy(results["sensor_error"].astype(np.float32))
         if not inputs:
             raise ConfigError("the pipeline loads no sensor; add LoadImages or LoadLidar before PackMapInputs")
         for key, value in inputs.items():

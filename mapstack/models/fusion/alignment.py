@@ -1,10 +1,11 @@
-"""Warp the camera's BEV map onto the LiDAR's by a predicted field of offsets (SuperMapNet, section 3.2)."""
+"""Warp one sensor's BEV map onto the other's by a predicted field of offsets (SuperMapNet, section 3.2)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
+from mapstack.errors import ConfigError
 from mapstack.geometry import BEVGrid
 
 __all__ = ["FlowAlignment", "warp_by_flow"]
@@ -28,13 +29,16 @@ def warp_by_flow(bev: Tensor, flow: Tensor) -> Tensor:
 
 
 class FlowAlignment(nn.Module):
-    """Predict the offsets from both maps, warp the camera's. Offsets are zero before training.
+    """Predict the offsets from both maps, warp one of them. Offsets are zero before training.
+
+    Published is warping the camera's. Whichever sensor's calibration is in doubt is the one to warp: the other one has
+    to say where things are.
 
     The published form is a 1x1 and a 3x3 convolution over both maps, which must learn to compare them from the map's
     loss alone. Two aids are ours, and can be turned off: **correlation**, the product of both maps' embeddings at small
     shifts, shows the disparity; and a **rigid** part, one shift and one rotation for the patch from what is pooled
     over it, which is what an error of calibration looks like. Where training moves the sensors on purpose
-    (``MisalignSensors``), ``weight`` lets the offsets learn from the error that was made.
+    (``MisalignSensor``), ``weight`` lets the offsets learn from the error that was made.
 
     Args:
         grid: keyword arguments of the task's :class:`BEVGrid`.
@@ -44,6 +48,7 @@ class FlowAlignment(nn.Module):
         correlation_radius: shifts compared, cells to each side; 0 for the published form.
         rigid: add one rigid motion of the whole patch.
         weight: of the loss on offsets whose truth is known.
+        warped: "camera" or "lidar": whose map is moved, and in training whose error is known.
     """
 
     def __init__(
@@ -55,8 +60,12 @@ class FlowAlignment(nn.Module):
         correlation_radius: int = 2,
         rigid: bool = True,
         weight: float = 0.0,
+        warped: str = "camera",
     ) -> None:
         super().__init__()
+        if warped not in ("camera", "lidar"):
+            raise ConfigError(f"warped must be camera or lidar, got {warped!r}")
+        self.warped = warped
         self.grid, self.radius, self.weight = BEVGrid(**grid).with_cell(cell_m), correlation_radius, weight
         self.embed = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in in_channels) if self.radius else None
         shifts = (2 * self.radius + 1) ** 2 if self.radius else 0
@@ -69,8 +78,8 @@ class FlowAlignment(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, camera: Tensor, lidar: Tensor) -> tuple[Tensor, Tensor]:
-        """The warped camera map (B, C, rows, cols), and the offsets (B, 2, rows, cols) in cells."""
+    def forward(self, camera: Tensor, lidar: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both maps (B, C, rows, cols), one of them warped, and the offsets (B, 2, rows, cols) in cells."""
         seen = [camera, lidar]
         if self.embed is not None:
             seen.append(self._correlation(*(embed(x) for embed, x in zip(self.embed, seen, strict=True))))
@@ -78,7 +87,9 @@ class FlowAlignment(nn.Module):
         flow = self.flow(feats)
         if self.rigid is not None:
             flow = flow + self._rigid_flow(feats)
-        return warp_by_flow(camera, flow), flow
+        if self.warped == "camera":
+            return warp_by_flow(camera, flow), lidar, flow
+        return camera, warp_by_flow(lidar, flow), flow
 
     def _correlation(self, camera: Tensor, lidar: Tensor) -> Tensor:
         """(B, shifts, rows, cols): likeness of each LiDAR cell to the camera cells around it, in [-1, 1]."""
@@ -108,7 +119,7 @@ class FlowAlignment(nn.Module):
 
     def loss(self, flow: Tensor, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Distance of the offsets from the error that was made on purpose; empty where nobody knows it."""
-        if not self.weight or "camera_error" not in inputs:
+        if not self.weight or "sensor_error" not in inputs:
             return {}
         both = inputs["camera_valid"].any(1) & inputs["lidar_valid"]
         gap = F.smooth_l1_loss(flow, self._made(flow, inputs), reduction="none").mean((1, 2, 3)) * both
@@ -120,15 +131,15 @@ class FlowAlignment(nn.Module):
         Returns:
             ``misalignment_made_m`` and ``misalignment_left_m`` (B,); empty where nobody knows the error.
         """
-        if "camera_error" not in inputs:
+        if "sensor_error" not in inputs:
             return {}
         made = self._made(flow, inputs)
         gaps = {"made": made, "left": made - flow}
         return {f"misalignment_{name}_m": gap.norm(dim=1).mean((1, 2)) * self.grid.cell_m for name, gap in gaps.items()}
 
     def _made(self, like: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        """(B, 2, rows, cols): the offsets in cells that would undo the error of the cameras."""
-        error = inputs["camera_error"][..., None, None]  # (B, 4, 4, 1, 1): where the camera says that a place is
+        """(B, 2, rows, cols): the offsets in cells that would undo the error."""
+        error = inputs["sensor_error"][..., None, None]  # (B, 4, 4, 1, 1): where the moved sensor says that a place is
         half = max(self.grid.size_m) / 2
         x, y = (axis * half for axis in self._centers(like))
         moved = [error[:, i, 0] * x + error[:, i, 1] * y + error[:, i, 3] for i in (0, 1)]

@@ -50,7 +50,7 @@ class SynergyEnhancement(nn.Module):
 
 @MODELS.register_module()
 class SynergyFusion(ConcatFusion):
-    """Enrich both maps by each other, align the camera's with the LiDAR's, concatenate; the first two switchable.
+    """Enrich both maps by each other, align one with the other, concatenate; the first two switchable.
 
     Departures from the published modules: windows in place of full attention unless asked, and what attention finds is
     added to the map instead of replacing it. So an untrained ``SynergyFusion`` computes what ``ConcatFusion`` does
@@ -89,7 +89,7 @@ class SynergyFusion(ConcatFusion):
             camera, lidar = self.synergy(camera, lidar)
         aux = {}
         if self.alignment is not None:
-            camera, aux["flow"] = self.alignment(camera, lidar)
+            camera, lidar, aux["flow"] = self.alignment(camera, lidar)
         return super().forward([camera, lidar])[0], aux
 
     def loss(self, aux: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapstack.datasets.transforms import AugmentBEV, DropRings, MisalignCameras
+from mapstack.datasets.transforms import AugmentBEV, DropRings, MisalignSensor
 from mapstack.datasets.transforms.rings import ring_of
 from mapstack.errors import ConfigError
 from mapstack.geometry.se3 import make_transform, rotation_z, transform_points, yaw_rad
@@ -20,8 +20,8 @@ def with_cameras(frame: dict) -> dict:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_error_has_the_size_that_was_asked_for_and_moves_all_cameras_alike(frame: dict, seed: int) -> None:
     before = with_cameras(frame | {"seed": seed})
-    after = MisalignCameras(0.5, 1.0)(dict(before))
-    error = after["camera_error"]
+    after = MisalignSensor("camera", 0.5, 1.0)(dict(before))
+    error = after["sensor_error"]
     assert np.hypot(*error[:2, 3]) == pytest.approx(0.5) and error[2, 3] == 0
     assert abs(np.rad2deg(yaw_rad(error))) == pytest.approx(1.0)
     np.testing.assert_allclose(after["ego_from_camera"], error @ before["ego_from_camera"])
@@ -29,12 +29,15 @@ def test_the_error_has_the_size_that_was_asked_for_and_moves_all_cameras_alike(f
 
 
 def test_directions_differ_between_frames_and_half_sizes_are_drawn(frame: dict) -> None:
-    errors = [MisalignCameras(0.5, 1.0)(with_cameras(frame | {"seed": seed}))["camera_error"] for seed in range(40)]
+    errors = [
+        MisalignSensor("camera", 0.5, 1.0)(with_cameras(frame | {"seed": seed}))["sensor_error"] for seed in range(40)
+    ]
     angles = np.array([np.arctan2(error[1, 3], error[0, 3]) for error in errors])
     assert angles.min() < -2 and angles.max() > 2
     assert {float(np.sign(yaw_rad(error))) for error in errors} == {-1.0, 1.0}
     drawn = [
-        MisalignCameras(0.5, 1.0, exact=False)(with_cameras(frame | {"seed": s}))["camera_error"] for s in range(40)
+        MisalignSensor("camera", 0.5, 1.0, exact=False)(with_cameras(frame | {"seed": s}))["sensor_error"]
+        for s in range(40)
     ]
     lengths = [np.hypot(*error[:2, 3]) for error in drawn]
     assert min(lengths) < 0.1 and 0.4 < max(lengths) <= 0.5
@@ -43,13 +46,31 @@ def test_directions_differ_between_frames_and_half_sizes_are_drawn(frame: dict) 
 def test_in_an_augmented_frame_a_place_moves_as_it_does_on_the_ground(frame: dict) -> None:
     """Seen by a camera at p, a place is placed at error @ p: the augmentation must not change which place that is."""
     augmented = AugmentBEV(flip_y_prob=1.0, rotate_deg=90.0, scale=(1.2, 1.2))(dict(frame))
-    plain = MisalignCameras()(with_cameras(dict(frame)))
-    after = MisalignCameras()(with_cameras(augmented))
+    plain = MisalignSensor()(with_cameras(dict(frame)))
+    after = MisalignSensor()(with_cameras(augmented))
     aug = after["aug_from_ego"]
     places = np.array([[10.0, 3.0, 0.0], [-5.0, 8.0, 0.5]])
-    moved_then_augmented = transform_points(aug, transform_points(plain["camera_error"], places))
-    augmented_then_moved = transform_points(after["camera_error"], transform_points(aug, places))
+    moved_then_augmented = transform_points(aug, transform_points(plain["sensor_error"], places))
+    augmented_then_moved = transform_points(after["sensor_error"], transform_points(aug, places))
     np.testing.assert_allclose(augmented_then_moved, moved_then_augmented, atol=1e-9)
+
+
+def test_the_lidar_is_moved_as_the_cameras_would_be_and_they_stay(frame: dict) -> None:
+    """One seed, one error: points go where the moved cameras would say that they are; intensity and time stay."""
+    points = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32) * 10
+    before = with_cameras(frame | {"points": points})
+    cameras, lidar = (MisalignSensor(sensor)(dict(before)) for sensor in ("camera", "lidar"))
+    np.testing.assert_array_equal(cameras["sensor_error"], lidar["sensor_error"])
+    np.testing.assert_allclose(
+        lidar["points"][:, :3], transform_points(lidar["sensor_error"], points[:, :3]), atol=1e-5
+    )
+    np.testing.assert_array_equal(lidar["points"][:, 3:], points[:, 3:])
+    assert lidar["points"].dtype == np.float32 and before["points"] is points and cameras["points"] is points
+    np.testing.assert_array_equal(lidar["ego_from_camera"], before["ego_from_camera"])
+    with pytest.raises(ConfigError, match="after LoadLidar"):
+        MisalignSensor("lidar")(with_cameras(dict(frame)))
+    with pytest.raises(ConfigError, match="camera, lidar"):
+        MisalignSensor("radar")
 
 
 def sweep(sensor: np.ndarray, lag: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -108,10 +129,10 @@ def test_frames_are_spared_by_chance_and_an_empty_one_stays_empty(frame: dict) -
 
 def test_wrong_places_and_numbers_are_refused(frame: dict) -> None:
     with pytest.raises(ConfigError, match="after LoadImages"):
-        MisalignCameras()(dict(frame))
+        MisalignSensor()(dict(frame))
     with pytest.raises(ConfigError, match="after LoadLidar"):
         DropRings()(dict(frame))
     with pytest.raises(ConfigError, match="sizes"):
-        MisalignCameras(-1.0)
+        MisalignSensor("camera", -1.0)
     with pytest.raises(ConfigError, match="rising"):
         DropRings(elevation_deg=(3.0, -3.0))

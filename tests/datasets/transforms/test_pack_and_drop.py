@@ -7,7 +7,7 @@ from mapstack.datasets.transforms import (
     DropSensors,
     LoadLidar,
     LoseSensors,
-    MisalignCameras,
+    MisalignSensor,
     PackMapInputs,
     VectorizeMap,
 )
@@ -104,11 +104,11 @@ def test_the_pose_of_the_patch_is_planar_and_undoes_the_augmentation(frame: dict
 
 
 def test_an_error_made_on_purpose_is_packed_for_the_loss(loaded: dict) -> None:
-    assert "camera_error" not in PackMapInputs()(dict(loaded))["inputs"]
-    moved = MisalignCameras()(dict(loaded))
+    assert "sensor_error" not in PackMapInputs()(dict(loaded))["inputs"]
+    moved = MisalignSensor()(dict(loaded))
     packed = PackMapInputs()(moved)["inputs"]
-    assert packed["camera_error"].shape == (4, 4) and packed["camera_error"].dtype == torch.float32
-    np.testing.assert_allclose(packed["ego_from_camera"][0], moved["camera_error"], atol=1e-6)
+    assert packed["sensor_error"].shape == (4, 4) and packed["sensor_error"].dtype == torch.float32
+    np.testing.assert_allclose(packed["ego_from_camera"][0], moved["sensor_error"], atol=1e-6)
 
 
 def test_named_sensors_are_lost_and_only_they(loaded: dict) -> None:
