@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mapstack.errors import ConfigError
-from mapstack.models.fusion.alignment import FlowAlignment, warp_by_flow
+from mapstack.models.fusion.alignment import FlowAlignment, RigidRegistration, fit_rigid_offsets, warp_by_flow
 from mapstack.models.fusion.attention import BEVCrossAttention, sine_position
 from mapstack.registry import MODELS
 
@@ -81,7 +82,7 @@ def test_windows_reach_240_m_in_the_memory_that_full_attention_needs_for_60(monk
         {"alignment": {"channels": 8}},
         {
             "synergy": {**ATTENTION, "window": None},
-            "alignment": {"channels": 8, "correlation_radius": 0, "rigid": False},
+            "alignment": {"channels": 8, "search": 0},
         },
     ],
     ids=["neither", "synergy", "alignment", "both"],
@@ -137,22 +138,54 @@ def rigid_error(shift: tuple[float, float], yaw: float) -> torch.Tensor:
     return error
 
 
-def test_the_rigid_part_can_state_a_calibration_error_exactly() -> None:
-    """Its three outputs for a shift of (0.5, -0.3) m and 1 degree give the offsets that the loss calls true."""
+def test_one_shift_and_turn_are_found_from_what_blocks_say_and_unsure_blocks_count_less() -> None:
+    places = torch.tensor([[-0.75, -0.25, 0.25, 0.75] * 2, [-0.25] * 4 + [0.25] * 4])
+    shift, turn = torch.tensor([[0.8], [-0.3]]), 0.2
+    seen = shift + turn * torch.stack([-places[1], places[0]])
+    wrong = seen.clone()
+    wrong[:, 3] += 2.0
+    weights = torch.ones(2, 8)
+    weights[1, 3] = 1e-6
+    found = fit_rigid_offsets(torch.stack([seen, wrong]), weights, places)
+    for value, expected in zip(found, (0.8, -0.3, turn), strict=True):
+        torch.testing.assert_close(value, torch.full((2,), expected), atol=1e-4, rtol=0)
+    off = torch.stack(fit_rigid_offsets(wrong[None], torch.ones(1, 8), places))
+    assert (off[:, 0] - torch.tensor([0.8, -0.3, turn])).abs().max() > 0.2
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (7, 13)])
+def test_registration_finds_a_motion_between_maps_that_show_the_same(shape: tuple[int, int]) -> None:
+    """Embeddings that leave a smooth pattern as it is: a shift of (1, -0.5) cells is read off, none where none is."""
+    generator = torch.Generator().manual_seed(0)
+    still = F.interpolate(torch.randn(1, 6, 4, 7, generator=generator), shape, mode="bilinear", align_corners=True)
+    registration = RigidRegistration(shape, (6, 6), channels=6, search=2, blocks=(2, 3)).eval()
+    registration.embed = torch.nn.ModuleList([torch.nn.Identity(), torch.nn.Identity()])
+    x, y = torch.linspace(-1, 1, shape[1])[None, None], torch.linspace(-0.5, 0.5, shape[0])[None, :, None]
+    moved = torch.tensor([1.0, -0.5])[None, :, None, None].expand(1, 2, *shape)
+    for expected in (moved, 0 * moved):
+        found = registration(still, warp_by_flow(still, -expected), x, y)
+        assert (found - expected).abs().mean() < 0.25
+    assert registration(still, 0 * still, x, y).abs().max() < 1e-6, "a sensor that is absent moves nothing"
+    with pytest.raises(ConfigError, match="blocks fit"):
+        RigidRegistration(shape, (6, 6), blocks=(2, 99))
+
+
+def test_the_loss_knows_the_offsets_that_undo_an_error() -> None:
     alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, weight=1.0)
-    turn = 0.01745 * 8 / CELL_M  # an output of 1 is a cell at the patch's end, 8 m off
-    alignment.rigid[-1].bias.data = torch.tensor([0.5 / CELL_M, -0.3 / CELL_M, turn])
-    _, _, flow = alignment(*maps(1))
+    error = rigid_error((0.5, -0.3), 0.01745)
+    x, y = torch.arange(16.0)[None, :] - 7.5, torch.arange(8.0)[:, None] - 3.5  # metres, which are cells here
+    along = error[0, 0] * x + error[0, 1] * y + 0.5 - x
+    flow = torch.stack([along, error[1, 0] * x + error[1, 1] * y - 0.3 - y])[None]
     inputs = {
-        "sensor_error": rigid_error((0.5, -0.3), 0.01745)[None],
+        "sensor_error": error[None],
         "camera_valid": torch.ones(1, 2, dtype=torch.bool),
         "lidar_valid": torch.ones(1, dtype=torch.bool),
     }
     assert alignment.loss(flow, inputs)["loss_alignment"] < 1e-6
     assert alignment.loss(0 * flow, inputs)["loss_alignment"] > 0.05
     measured = {name: value.item() for name, value in alignment.measured(flow, inputs).items()}
-    # The shift and, at the ends of a 16 m patch, a turn of up to 0.14 m; the rigid part is linear in it.
-    assert 0.45 < measured["misalignment_made_m"] < 0.75 and measured["misalignment_left_m"] < 2e-3
+    # The shift and, at the ends of a 16 m patch, a turn of up to 0.14 m.
+    assert 0.45 < measured["misalignment_made_m"] < 0.75 and measured["misalignment_left_m"] < 1e-5
     unmoved = alignment.measured(0 * flow, inputs)["misalignment_left_m"]
     assert unmoved.item() == pytest.approx(measured["misalignment_made_m"])
     assert alignment.measured(flow, {}) == {}
@@ -165,7 +198,7 @@ def test_the_map_of_the_sensor_in_doubt_is_the_one_that_moves() -> None:
     camera, lidar = maps(1)
     for warped, moved, kept in (("camera", camera, lidar), ("lidar", lidar, camera)):
         alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, warped=warped).eval()
-        alignment.rigid[-1].bias.data[:2] = torch.tensor([2.0, -1.0])
+        alignment.flow.bias.data = torch.tensor([2.0, -1.0])
         found = dict(zip(("camera", "lidar"), alignment(camera, lidar)[:2], strict=True))
         expected = warp_by_flow(moved, torch.tensor([2.0, -1.0])[None, :, None, None].expand(1, 2, *moved.shape[-2:]))
         torch.testing.assert_close(found.pop(warped), expected)
@@ -182,9 +215,7 @@ def test_alignment_learns_to_undo_a_known_shift() -> None:
     optimizer = torch.optim.Adam(alignment.parameters(), lr=2e-2)
 
     def batch() -> tuple[torch.Tensor, torch.Tensor, dict]:
-        lidar = torch.nn.functional.interpolate(
-            torch.randn(8, 4, 4, 8, generator=generator), scale_factor=2, mode="bilinear"
-        )
+        lidar = F.interpolate(torch.randn(8, 4, 4, 8, generator=generator), scale_factor=2, mode="bilinear")
         shift = torch.rand(8, 2, generator=generator) * 3 - 1.5
         error = torch.stack([rigid_error((float(x), float(y)), 0.0) for x, y in shift])
         camera = warp_by_flow(lidar, -shift[:, :, None, None].expand(-1, -1, 8, 16))

@@ -3,5 +3,5 @@
 synergy_fusion = dict(
     type="SynergyFusion",
     synergy=dict(embed_dims=32, num_heads=2, window=5, halo=3),
-    alignment=dict(channels=32, correlation_radius=2, rigid=True),
+    alignment=dict(channels=32, search=2),
 )
