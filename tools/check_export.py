@@ -79,6 +79,7 @@ def main() -> None:
                 metrics |= {
                     f"mm/{form}/{name}": 1000 * parity.point_error_m,
                     f"score/{form}/{name}": parity.score_error,
+                    f"ties/{form}/{name}": parity.num_ties,
                 }
                 print(f"{form}, {name}: {parity}", flush=True)
             metrics[f"tensorrt/{form}"] = sum(unsupported_operators(path).values())

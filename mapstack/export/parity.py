@@ -1,6 +1,6 @@
 """Does ONNX Runtime compute what PyTorch computes?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,11 @@ __all__ = ["POINT_TOLERANCE_M", "SCORE_TOLERANCE", "STATE_TOLERANCE", "Parity", 
 POINT_TOLERANCE_M = 1e-3
 SCORE_TOLERANCE = 1e-4
 STATE_TOLERANCE = 1e-3  # features have no unit; they are about one
+# A choice between two candidates that score the same but for rounding may fall either way: then PyTorch's own choice
+# falls either way, too, when its inputs change by rounding.
+ROUNDING = 1e-6
+TIE_TRIES = 16
+INTENSITY = 4  # column of the graph's points
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,15 @@ class Parity:
         point_error_m: of a coordinate, metres.
         score_error: of a score.
         state_error: of a number that goes to the next frame.
+        num_ties: frames where the two chose different candidates, and PyTorch chooses as ONNX Runtime did when images
+            and intensities change by a millionth; the errors are those against that choice.
     """
 
     num_frames: int
     point_error_m: float
     score_error: float
     state_error: float = 0.0
+    num_ties: int = 0
 
     @property
     def holds(self) -> bool:
@@ -71,19 +79,48 @@ def measure_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, 
         batches: what its ``export_inputs`` returned, of any batch size and number of points.
     """
     runtime = MapRuntime(path)
-    num_frames, errors, state_errors = 0, [(0.0, 0.0)], [0.0]
+    errors, state_errors, num_ties = [], [0.0], 0
     for tensors in batches:
-        with torch.no_grad():
-            outputs = [tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors)]
-        expected = dict(zip(output_names(model), outputs, strict=True))
+        expected = _answer_of_pytorch(model, tensors)
         answer = runtime.run({name: tensor.cpu().numpy() for name, tensor in tensors.items()})
-        for frame in zip(*outputs[:2], answer["scores"], answer["polylines"], strict=True):
-            errors.append(_frame_errors(*frame))
-            num_frames += 1
+        found = _errors_by_frame(expected, answer)
+        if (found > (POINT_TOLERANCE_M, SCORE_TOLERANCE)).any():
+            tried = np.stack([_errors_by_frame(other, answer) for other in _rounded_answers(model, tensors)])
+            best = tried[tried[..., 0].argmin(0), np.arange(len(found))]
+            tied = (best <= (POINT_TOLERANCE_M, SCORE_TOLERANCE)).all(1) & (best < found).any(1)
+            found[tied] = best[tied]
+            num_ties += int(tied.sum())
+        errors.append(found)
         state = [name for name in expected if name.startswith("next_")]
         state_errors += [float(np.abs(expected[name] - answer[name]).max(initial=0)) for name in state]
-    point_error_m, score_error = np.max(errors, axis=0)
-    return Parity(num_frames, float(point_error_m), float(score_error), float(np.max(state_errors)))
+    joined = np.concatenate([np.zeros((0, 2)), *errors])
+    point_error_m, score_error = np.max([(0.0, 0.0), *joined], axis=0)
+    return Parity(len(joined), float(point_error_m), float(score_error), float(np.max(state_errors)), num_ties)
+
+
+@torch.no_grad()
+def _answer_of_pytorch(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, NDArray]:
+    outputs = [tensor.cpu().double().numpy() for tensor in model.forward_export(**tensors)]
+    return dict(zip(output_names(model), outputs, strict=True))
+
+
+def _errors_by_frame(expected: Mapping[str, NDArray], answer: Mapping[str, NDArray]) -> NDArray:
+    """(B, 2): largest difference of points in metres, and of scores."""
+    sides = (side[name] for side in (expected, answer) for name in ("scores", "polylines"))
+    return np.array([_frame_errors(*frame) for frame in zip(*sides, strict=True)])
+
+
+def _rounded_answers(model: nn.Module, tensors: Mapping[str, Tensor]) -> Iterator[dict[str, NDArray]]:
+    """PyTorch's answers when what was measured, not where, changes by rounding: no point changes its cell."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(TIE_TRIES):
+        changed = dict(tensors)
+        for name in changed.keys() & {"images", "points"}:
+            factor = 1 + ROUNDING * torch.randn(changed[name].shape, generator=generator).to(changed[name].device)
+            if name == "points":
+                factor[:, :INTENSITY] = factor[:, INTENSITY + 1 :] = 1.0
+            changed[name] = changed[name] * factor
+        yield _answer_of_pytorch(model, changed)
 
 
 def check_parity(model: nn.Module, path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Parity:

@@ -71,3 +71,29 @@ class _Shuffled(nn.Module):
 def test_the_order_of_queries_does_not_count_but_a_nan_does(stand_in: StandIn, onnx_path: Path) -> None:
     assert measure_parity(_Shuffled(stand_in, spoil=False), onnx_path, [stand_in_inputs(2, 50)]).holds
     assert not measure_parity(_Shuffled(stand_in, spoil=True), onnx_path, [stand_in_inputs(2, 50)]).holds
+
+
+class _Undecided(nn.Module):
+    """Another choice in the last frame unless a sum over what was measured is a little above where it was."""
+
+    def __init__(self, model: StandIn, needed: float) -> None:
+        super().__init__()
+        self.model, self.needed, self.first = model, needed, None
+
+    def forward_export(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
+        scores, points = self.model.forward_export(**tensors)
+        total = tensors["points"][:, 4].double().sum()
+        self.first = total if self.first is None else self.first
+        if total - self.first <= self.needed:
+            points = torch.cat([points[:-1], points[-1:] + 1.0])
+        return scores, points
+
+
+def test_a_choice_that_rounding_decides_is_a_tie_and_one_that_it_does_not_is_an_error(
+    stand_in: StandIn, onnx_path: Path
+) -> None:
+    tie = measure_parity(_Undecided(stand_in, 0.0), onnx_path, [stand_in_inputs(2, 50)])
+    assert tie.holds and tie.num_ties == 1 and tie.point_error_m < 1e-4
+    error = measure_parity(_Undecided(stand_in, 0.01), onnx_path, [stand_in_inputs(2, 50)])
+    assert not error.holds and error.num_ties == 0 and error.point_error_m == pytest.approx(1.0, abs=1e-3)
+    assert measure_parity(stand_in, onnx_path, [stand_in_inputs(2, 50)]).num_ties == 0
