@@ -8,6 +8,7 @@ TOWN := data/town
 TOWN_SIZE := small
 INDEX := $(TOWN)/index/val.parquet
 DEMO := outputs/demo
+OPENVINO := .openvino
 JOBS := 2
 DEMO_CONFIG := configs/town/maptr_lss-pillars_60x30_town.py
 
@@ -15,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 # Large arrays come from huge pages and stay with the process: a tenth off a training step on CPUs.
 export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184
 
-.PHONY: help install demo test lint format bench lock
+.PHONY: help install openvino demo test lint format bench lock
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo "make test    run the tests, JOBS=2 processes of them"
 	@echo "make lint    ruff: rules and format (make format mends)"
 	@echo "make bench   time maps, ops and evaluation on this machine"
+	@echo "make openvino   an ONNX Runtime with OpenVINO in $(OPENVINO), for PYTHONPATH (docs/DEPLOY.md)"
 	@echo "make lock    write requirements.txt anew from .venv"
 
 install: $(INSTALLED)
@@ -32,6 +34,12 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 	$(PY) -m pip install --disable-pip-version-check --no-deps -r requirements.txt
 	$(PY) -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+# The package has onnxruntime's own name: it stays out of .venv, and comes first on the path where it is wanted.
+openvino: $(OPENVINO)/onnxruntime
+
+$(OPENVINO)/onnxruntime: | $(INSTALLED)
+	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --target $(OPENVINO) onnxruntime-openvino==1.24.1
 
 # The demo. Each step is skipped when its result is newer than what it was made from; training resumes when killed.
 demo: $(DEMO)/report.html $(DEMO)/model.onnx
@@ -64,6 +72,7 @@ $(DEMO)/report.html: $(DEMO)/metrics.json
 
 # Test files are shared out among processes, each on one thread.
 test: $(INSTALLED)
+	@$(MAKE) --no-print-directory openvino || echo "no onnxruntime-openvino: its test skips"
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope
 
 lint: $(INSTALLED)

@@ -148,6 +148,13 @@ def test_a_row_can_be_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert make_run(run, tmp_path)["metrics"] == {"ms": 1.5}
 
 
+def test_a_command_may_set_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEFORE", "x")
+    code = "import os, sys; open(sys.argv[1], 'w').write(os.environ['AFTER'] + sys.argv[2])"
+    reproduce._tool(["AFTER=y:$BEFORE", "-c", code, str(tmp_path / "out"), "KEPT=1"])
+    assert (tmp_path / "out").read_text() == "y:xKEPT=1"
+
+
 def test_every_metric_of_a_run_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first writes to the run's folder, a further one to a folder in it."""
 

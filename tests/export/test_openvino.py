@@ -1,0 +1,67 @@
+"""OpenVINO as ONNX Runtime's provider: its package has onnxruntime's own name, so it runs in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapstack.errors import DataError
+from mapstack.export.providers import Exported
+from mapstack.export.runtime import MapRuntime
+
+from . import rigs
+
+ROOT = Path(__file__).parents[2]
+OPENVINO = ROOT / ".openvino"
+needs_openvino = pytest.mark.skipif(not OPENVINO.is_dir(), reason="no .openvino; `make openvino` brings it")
+CHILD = """
+import json, sys
+import numpy as np
+from mapstack.export.providers import Exported
+from mapstack.export.runtime import MapRuntime
+inputs, report = dict(np.load(sys.argv[1])), {}
+for name, (path, provider) in Exported.by_name(sys.argv[2:]).items():
+    runtime = MapRuntime(path, providers=(provider,), num_threads=1)
+    answer = runtime.run(inputs)
+    report[name] = {
+        "scores": answer["scores"].tolist(),
+        "polylines": answer["polylines"].tolist(),
+        "batch": runtime._session.get_inputs()[0].shape[0],
+        "provider": runtime._session.get_providers()[0],
+    }
+print(json.dumps(report))
+"""
+
+
+@needs_openvino
+def test_openvino_answers_as_the_cpu_kernels_do(town_export: rigs.Exported, tmp_path: Path) -> None:
+    """A real streaming model fed by tables: float32 to rounding, bfloat16 nearly, compiled for one frame at a time."""
+    runtime = MapRuntime(town_export.path)
+    inputs, _ = runtime.prepare(town_export.frame(0))
+    inputs = {name: inputs[name] for name in runtime.input_names}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    files = [f"{name}={town_export.path}@{name}" for name in ("openvino", "openvino-bf16")]
+    paths = os.pathsep.join([str(OPENVINO), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "inputs.npz"), *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": paths})
+    assert done.returncode == 0, done.stderr
+    report, expected = json.loads(done.stdout.splitlines()[-1]), runtime.run(inputs)
+    for name, tolerance in (("openvino", 1e-4), ("openvino-bf16", 0.05)):
+        answer = report[name]
+        assert answer["provider"] == "OpenVINOExecutionProvider"
+        assert answer["batch"] == 1
+        gap = np.abs(np.array(answer["scores"]) - expected["scores"]).max()
+        assert gap < tolerance
+        assert (gap > 1e-6) == (name == "openvino-bf16"), "bfloat16 is asked for by name, and only then"
+
+
+def test_files_are_named_with_what_runs_them() -> None:
+    files = Exported.by_name(["a=x/model.onnx", "b=x/model.onnx@openvino-bf16"])
+    assert files == {"a": (Path("x/model.onnx"), "cpu"), "b": (Path("x/model.onnx"), "openvino-bf16")}
+    for items in (["model.onnx"], ["=model.onnx"], ["a="], ["a=x", "a=y"]):
+        with pytest.raises(DataError, match="NAME=PATH"):
+            Exported.by_name(items)
