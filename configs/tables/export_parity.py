@@ -6,8 +6,8 @@ title = (
     "Largest difference between ONNX Runtime and PyTorch over 50 frames of the town's held-out streets (and the real "
     "nuScenes keyframe), in millimetres and in score, with the pool worked out in the graph and from tables; operators "
     "that TensorRT does not take; mAP of both, where weights are shipped. Other configs are compared with random weights. "
-    "Ties: frames in which rounding decides between two candidates, and PyTorch chooses as ONNX Runtime did when images "
-    "change by a millionth."
+    "Ties: frames in which rounding decides between two candidates, and PyTorch chooses as ONNX Runtime did when its "
+    "weights change by a millionth."
 )
 seeds = [0]
 columns = {
@@ -38,7 +38,9 @@ for config in (
     "maptr-convfusion_lss-pillars_60x30_town",
     "maptr-drives_lss-pillars_60x30_town",
     "maptr-dropfusion_lss-pillars_60x30_town",
+    "maptr-gnss_lss-pillars_60x30_town",
     "maptr-misalignedfusion_lss-pillars_60x30_town",
+    "maptr-noisyprior_lss-pillars_60x30_town",
     "maptr-sd_lss-pillars_60x30_town",
     "maptr-sdpolyline_lss-pillars_60x30_town",
     "maptr-sdraster_lss-pillars_60x30_town",

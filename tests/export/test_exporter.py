@@ -74,17 +74,19 @@ def test_the_order_of_queries_does_not_count_but_a_nan_does(stand_in: StandIn, o
 
 
 class _Undecided(nn.Module):
-    """Another choice in the last frame unless a sum over what was measured is a little above where it was."""
+    """Another choice in the last frame unless a sum over the weights is a little above where it was."""
 
     def __init__(self, model: StandIn, needed: float) -> None:
         super().__init__()
-        self.model, self.needed, self.first = model, needed, None
+        self.model, self.needed = model, needed
+        self.first = self.total()
+
+    def total(self) -> float:
+        return float(sum(value.detach().double().sum() for value in self.model.parameters()))
 
     def forward_export(self, **tensors: Tensor) -> tuple[Tensor, Tensor]:
         scores, points = self.model.forward_export(**tensors)
-        total = tensors["points"][:, 4].double().sum()
-        self.first = total if self.first is None else self.first
-        if total - self.first <= self.needed:
+        if self.total() - self.first <= self.needed:
             points = torch.cat([points[:-1], points[-1:] + 1.0])
         return scores, points
 
@@ -92,8 +94,10 @@ class _Undecided(nn.Module):
 def test_a_choice_that_rounding_decides_is_a_tie_and_one_that_it_does_not_is_an_error(
     stand_in: StandIn, onnx_path: Path
 ) -> None:
+    before = {name: value.clone() for name, value in stand_in.state_dict().items()}
     tie = measure_parity(_Undecided(stand_in, 0.0), onnx_path, [stand_in_inputs(2, 50)])
-    assert tie.holds and tie.num_ties == 1 and tie.point_error_m < 1e-4
+    assert tie.holds and tie.num_ties == 1 and tie.point_error_m < 2e-4
     error = measure_parity(_Undecided(stand_in, 0.01), onnx_path, [stand_in_inputs(2, 50)])
     assert not error.holds and error.num_ties == 0 and error.point_error_m == pytest.approx(1.0, abs=1e-3)
     assert measure_parity(stand_in, onnx_path, [stand_in_inputs(2, 50)]).num_ties == 0
+    assert all(value.equal(before[name]) for name, value in stand_in.state_dict().items()), "the model stays"

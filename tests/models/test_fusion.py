@@ -207,6 +207,21 @@ def test_the_map_of_the_sensor_in_doubt_is_the_one_that_moves() -> None:
         FlowAlignment(GRID, CELL_M, WIDTHS, warped="radar")
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_offsets_learn_from_the_map_unless_they_have_a_teacher(weight: float) -> None:
+    alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, weight=weight).train()
+    torch.nn.init.normal_(alignment.rigid.embed[1][-1].weight)
+    warped, _, flow = alignment(*maps(1))
+    warped.square().sum().backward(retain_graph=True)
+    learns = [name for name, value in alignment.named_parameters() if value.grad is not None and value.grad.any()]
+    assert bool(learns) == (weight == 0)
+    if weight:
+        valid = torch.ones(1, dtype=torch.bool)
+        error = {"sensor_error": rigid_error((0.5, 0), 0)[None], "camera_valid": valid[:, None], "lidar_valid": valid}
+        alignment.loss(flow, error)["loss_alignment"].backward()
+        assert alignment.rigid.embed[0][-1].weight.grad.any() and alignment.flow.weight.grad.any()
+
+
 def test_alignment_learns_to_undo_a_known_shift() -> None:
     """A few steps on patterns moved by up to 1.5 cells: the warped map must come closer to where it belongs."""
     generator = torch.Generator().manual_seed(0)

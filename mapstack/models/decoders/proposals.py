@@ -25,6 +25,13 @@ BELOW_ALL_PEAKS = 100.0  # logits
 FIRST_HEAT = -4.0  # logit of an untrained cell: nearly all cells hold no middle
 
 
+def _largest(values: Tensor, count: int) -> Tensor:
+    """(B, count) indices of the largest of (B, N). Of equals the first, which ONNX promises and topk does not."""
+    if torch.onnx.is_in_onnx_export():
+        return values.topk(count, dim=1).indices
+    return values.sort(dim=1, descending=True, stable=True).indices[:, :count]
+
+
 @dataclass(frozen=True)
 class Proposals:
     """What the cells say.
@@ -87,16 +94,14 @@ class BEVProposals(nn.Module):
         Returns:
             Points (B, Q, P, 2) ego metres, cell features (B, Q, C) and class index (B, Q).
         """
-        index = self._ranked(proposals).flatten(1).topk(num_queries, dim=1).indices
+        index = _largest(self._ranked(proposals).flatten(1), num_queries)
         return self._gathered(proposals, index)
 
     def select_each(self, proposals: Proposals, counts: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """As :meth:`select`, the ``counts[k]`` hottest peaks of class k, class after class."""
         ranked = self._ranked(proposals)
         cells = ranked.shape[2] * ranked.shape[3]
-        index = [
-            ranked[:, label].flatten(1).topk(count, dim=1).indices + label * cells for label, count in enumerate(counts)
-        ]
+        index = [_largest(ranked[:, label].flatten(1), count) + label * cells for label, count in enumerate(counts)]
         return self._gathered(proposals, torch.cat(index, 1))
 
     @staticmethod

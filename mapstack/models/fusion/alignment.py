@@ -132,7 +132,8 @@ class FlowAlignment(nn.Module):
 
     The published form is a 1x1 and a 3x3 convolution over both maps, which warps the camera's and must learn to compare
     them from the map's loss alone. Two aids are ours: ``search`` adds a :class:`RigidRegistration`; and where training
-    moves a sensor on purpose (``MisalignSensor``), ``weight`` lets the offsets learn from the error that was made.
+    moves a sensor on purpose (``MisalignSensor``), ``weight`` lets the offsets learn from the error that was made, and
+    from it alone.
     Whichever sensor's calibration is in doubt is the one to warp: the other one has to say where things are.
 
     Args:
@@ -172,9 +173,11 @@ class FlowAlignment(nn.Module):
         if self.rigid is not None:
             still, moving = (camera, lidar) if self.warped == "lidar" else (lidar, camera)
             flow = flow + self.rigid(still, moving, *self._centers(camera))
+        # What the map's loss says of the offsets would drown what their teacher says.
+        moved = flow.detach() if self.training and self.weight else flow
         if self.warped == "camera":
-            return warp_by_flow(camera, flow), lidar, flow
-        return camera, warp_by_flow(lidar, flow), flow
+            return warp_by_flow(camera, moved), lidar, flow
+        return camera, warp_by_flow(lidar, moved), flow
 
     def _centers(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cells' x (1, 1, cols) and y (1, rows, 1), metres over half the patch's length."""

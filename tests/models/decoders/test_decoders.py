@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mapstack.errors import ConfigError
+from mapstack.models.decoders.proposals import _largest
 from mapstack.structures import MapElements
 
 from .problems import DECODERS, NUM_POINTS, bev, build, elements, truth
@@ -123,6 +124,13 @@ def test_predictions_keep_scales_and_edges_with_their_elements() -> None:
         if sample.labels[row] != 2:
             assert not sample.topology[row].any() and not sample.topology[:, row].any()
     assert sample.topology.shape == (6, 6) and not sample.topology.diagonal().any()
+
+
+def test_of_proposals_that_score_the_same_the_first_are_taken() -> None:
+    """As ONNX defines it, so that an exported model takes the same ones; torch.topk promises no order."""
+    values = torch.zeros(2, 4000)
+    values[1, 5::7] = 1.0
+    assert _largest(values, 40).tolist() == [list(range(40)), list(range(5, 285, 7))]
 
 
 def test_what_does_not_go_together_is_refused() -> None:
