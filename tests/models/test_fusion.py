@@ -211,8 +211,10 @@ def test_the_map_of_the_sensor_in_doubt_is_the_one_that_moves() -> None:
 def test_offsets_learn_from_the_map_unless_they_have_a_teacher(weight: float) -> None:
     alignment = FlowAlignment(GRID, CELL_M, WIDTHS, channels=8, weight=weight).train()
     torch.nn.init.normal_(alignment.rigid.embed[1][-1].weight)
-    warped, _, flow = alignment(*maps(1))
+    camera, lidar = maps(1)
+    warped, _, flow = alignment(camera.requires_grad_(), lidar)
     warped.square().sum().backward(retain_graph=True)
+    assert camera.grad.any()
     learns = [name for name, value in alignment.named_parameters() if value.grad is not None and value.grad.any()]
     assert bool(learns) == (weight == 0)
     if weight:
