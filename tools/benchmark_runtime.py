@@ -1,4 +1,4 @@
-"""Time exported models in ONNX Runtime against the same model in eager PyTorch, frame by frame in turn, in one run.
+"""Time exported models in ONNX Runtime against the same model in eager PyTorch, in turn, in one run.
 
 python tools/benchmark_runtime.py CONFIG [CHECKPOINT] --models NAME=MODEL.onnx[@PROVIDER] ... [--frames 30]
 Without --models the config is exported in both forms of its pool first, and the faster one is also run by OpenVINO
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config")
     parser.add_argument("checkpoint", nargs="?", help="of train.py, or bare weights (.safetensors)")
     parser.add_argument("--models", nargs="+", metavar="NAME=PATH[@PROVIDER]", help="timed side by side")
-    parser.add_argument("--frames", type=int, default=30, help="timed, after three that are not (default 30)")
+    parser.add_argument("--frames", type=int, default=30, help="spread over the test data (default 30)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both (default all cores)")
     parser.add_argument("--operators", type=int, default=12, help="slowest operators listed (default 12)")
     parser.add_argument("--out", type=Path, help="where the metrics are written as JSON")

@@ -1,9 +1,9 @@
-"""ONNX Runtime against eager PyTorch, frame by frame in turn on two cores."""
+"""ONNX Runtime against eager PyTorch, in turn on two cores."""
 
 _base_ = ["./_base_/deployed.py"]
 
 title = (
-    "One frame of the town on two cores, medians of 60 in milliseconds, eager PyTorch and ONNX Runtime in turn in one run: "
+    "One frame of the town on two cores, medians of 54 in milliseconds, eager PyTorch and ONNX Runtime in turn in one run: "
     "the network alone, by ONNX Runtime's CPU kernels with the pool in the graph and from tables, and by its OpenVINO "
     "provider from tables (x: against PyTorch); the stages around it; start-up in a fresh process, imports and "
     "compilation included, and its peak memory. INT8 and bfloat16: the forms of the shipped model whose mAP is below."

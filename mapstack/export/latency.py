@@ -16,7 +16,7 @@ import torch
 from mmengine import Config
 from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from .playback import frame_from_row
 from .providers import Exported
@@ -25,7 +25,7 @@ from .trials import example_batch
 
 __all__ = ["Timing", "profile_stages", "time_in_turn"]
 
-WARM_UP = 3  # frames
+BLOCK = 10  # frames that one runs before it is the next one's turn; the first of them is not timed
 # One process each, so that neither pays for what the other imported.
 CHILD = """
 import json, sys, time
@@ -74,14 +74,14 @@ class Timing:
 def time_in_turn(
     model: nn.Module, cfg: Config, dataset: BaseDataset, files: Mapping[str, Exported], frames: int, threads: int
 ) -> list[Timing]:
-    """Run every frame through PyTorch and each file in turn, so that a busy moment hits all alike.
+    """Run frames through PyTorch and each file in turn, a block at a time, so that a busy moment hits all alike.
 
     Args:
         model: in eval mode; what the files were exported from.
         cfg: its config.
-        dataset: the frames; ``frames`` of it, spread over all, are timed.
+        dataset: the frames; ``frames`` of it are spread over all.
         files: by the name of their timing.
-        frames: timed, after ``WARM_UP`` that are not.
+        frames: to run; at least two.
         threads: of both.
 
     Returns:
@@ -92,15 +92,18 @@ def time_in_turn(
         name: MapRuntime(path, providers=(provider,), num_threads=threads) for name, (path, provider) in files.items()
     }
     laps: dict[str, list[Mapping[str, float]]] = {name: [] for name in ("pytorch", *files)}
-    places = np.linspace(0, len(dataset) - 1, frames + WARM_UP).astype(int).tolist()
-    for number, place in enumerate(places):
-        frame, batch = frame_from_row(dataset.get_data_info(place)), example_batch(model, dataset, [place])["inputs"]
-        tensors = model.export_inputs(batch)
-        times = {"pytorch": {"network": _milliseconds(lambda tensors=tensors: model.forward_export(**tensors))}}
-        times |= {name: runtime.process(frame).stages_ms for name, runtime in runtimes.items()}
-        if number >= WARM_UP:
-            for name, own in times.items():
-                laps[name].append(own)
+    places = np.linspace(0, len(dataset) - 1, frames).astype(int).tolist()
+    for start in range(0, frames, BLOCK):
+        block = [(frame_from_row(dataset.get_data_info(place)), _tensors(model, dataset, place))
+                 for place in places[start : start + BLOCK]]  # fmt: skip
+        for name in laps:
+            for number, (frame, tensors) in enumerate(block):
+                if name == "pytorch":
+                    lap = {"network": _milliseconds(lambda tensors=tensors: model.forward_export(**tensors))}
+                else:
+                    lap = runtimes[name].process(frame).stages_ms
+                if number:  # the first finds the caches full of the others' data, and their workers still awake
+                    laps[name].append(lap)
     medians = {
         name: {stage: statistics.median(lap[stage] for lap in own) for stage in own[0]} for name, own in laps.items()
     }
@@ -117,6 +120,10 @@ def time_in_turn(
         config.write_text(cfg.pretty_text)
         costs["pytorch"] = _child(TORCH_CHILD, config, _saved(inputs, arrays, list(arrays)), threads)
     return [Timing(name, medians[name], *costs[name]) for name in laps]
+
+
+def _tensors(model: nn.Module, dataset: BaseDataset, place: int) -> dict[str, Tensor]:
+    return model.export_inputs(example_batch(model, dataset, [place])["inputs"])
 
 
 @torch.no_grad()
