@@ -10,6 +10,7 @@ from mmengine.registry import PARAM_SCHEDULERS, VISBACKENDS
 from mapstack.engine import load_config
 from mapstack.engine.config_check import SECTIONS, check_config
 from mapstack.errors import ConfigError
+from mapstack.export.describe import describe_pipeline
 from mapstack.registry import DATASETS, HOOKS, LOG_PROCESSORS, LOOPS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,8 @@ def test_config_builds(path: Path) -> None:
         dataset = DATASETS.build({**section, "lazy_init": True})  # the index is not read: data may not be here
         assert dataset.pipeline.transforms
         assert cfg[f"{part}_dataloader"].batch_size > 0
+    if cfg.model.type == "Mapper":
+        assert describe_pipeline(cfg.test_dataloader.dataset.pipeline), "the runtime repeats what it was tested on"
     assert LOOPS.get(cfg.train_cfg.type)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         Evaluator([METRICS.build(item) for item in (evaluator if isinstance(evaluator, list) else [evaluator])])

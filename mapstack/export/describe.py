@@ -19,10 +19,11 @@ from .tables import PoolTableCache, pillar_tables
 __all__ = ["POOLS", "ExportPlan", "describe_pipeline", "plan_export"]
 
 POOLS = ("graph", "tables")
-# Steps of a test pipeline that the runtime repeats, and those that do not change what the model sees; priors and the
-# pose they are placed by are the caller's.
+# Steps of a test pipeline that the runtime repeats, and those that do not change what the model sees; priors, the pose
+# they are placed by and the sensors' calibration, with their errors, are the caller's.
 REPEATED = ("LoadImages", "ResizeCropImages", "LoadLidar", "SetOrigin")
 WITHOUT_EFFECT = ("VectorizeMap", "DrawMap", "LidarDepth", "PackMapInputs", "LoadPriors", "DisturbPose")
+WITHOUT_EFFECT += ("MisalignSensor",)
 RANDOM_OPTIONS = {"scale": (1.0, 1.0), "shift": 0.0, "flip_prob": 0.0, "rotate_deg": 0.0}
 
 
@@ -36,6 +37,8 @@ def describe_pipeline(pipeline: Sequence[Mapping]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for step in pipeline:
         kind = step["type"].rpartition(".")[2]
+        if kind == "LoseSensors" and not step.get("cameras") and not step.get("lidar"):
+            continue  # it stands there to be given a sensor by name, and loses none
         if kind not in REPEATED + WITHOUT_EFFECT:
             raise ExportError(f"the runtime has no counterpart of the pipeline's {kind}; take it out of the test data")
         if kind == "LoadLidar":

@@ -131,6 +131,9 @@ def test_the_lidar_as_origin_moves_everything(town_index: dict[str, Path]) -> No
 def test_a_pipeline_that_the_runtime_cannot_repeat_is_refused() -> None:
     with pytest.raises(ExportError, match="no counterpart of the pipeline's DropSensors"):
         describe_pipeline([{"type": "DropSensors", "camera_prob": 0.5}])
+    with pytest.raises(ExportError, match="no counterpart of the pipeline's LoseSensors"):
+        describe_pipeline([{"type": "LoseSensors", "cameras": ("CAM_FRONT",)}])
+    assert describe_pipeline([{"type": "LoseSensors", "cameras": (), "lidar": False}]) == {}
     with pytest.raises(ExportError, match="ResizeCropImages draws"):
         describe_pipeline([{"type": "ResizeCropImages", "size": (1, 1), "scale": (0.9, 1.1)}])
     assert describe_pipeline([{"type": "mapstack.LoadLidar"}]) == {"lidar": LidarPreparation()}
