@@ -20,6 +20,7 @@ concat = {**_base_.finetune, "model.fusion.synergy": None, "model.fusion.alignme
 alignment = {**_base_.finetune, "model.fusion.synergy": None}
 untaught = {"model.fusion.alignment.weight": 0.0}
 published = {**untaught, "model.fusion.alignment.search": 0}
+longer = {"train_cfg.max_iters": 600, "train_cfg.val_interval": 600}
 rows = [
     dict(
         name="concatenation, true calibration",
@@ -59,6 +60,16 @@ rows = [
         name="LiDAR moved: + attention, both",
         config=config,
         options={**_base_.finetune, **lidar_warped},
+    ),
+    dict(
+        name="LiDAR moved, 600 steps: concatenation, both",
+        config=config,
+        options={**concat, **lidar_moved, **longer},
+    ),
+    dict(
+        name="LiDAR moved, 600 steps: + registration and teacher, both",
+        config=config,
+        options={**alignment, **lidar_warped, **longer},
     ),
     dict(name="cameras moved: concatenation, error in testing", config=config, options={**concat, **trained_true}),
     dict(name="cameras moved: concatenation, both", config=config, options=concat),
