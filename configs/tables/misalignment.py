@@ -16,11 +16,12 @@ lidar_moved = {f"{step}.sensor": "lidar" for step in steps}
 lidar_warped = {**lidar_moved, "model.fusion.alignment.warped": "lidar"}
 trained_true = {f"{steps[0]}.{size}": 0.0 for size in ("translation_m", "rotation_deg")}
 tested_true = {f"{steps[1]}.{size}": 0.0 for size in ("translation_m", "rotation_deg")}
-concat = {**_base_.finetune, "model.fusion.synergy": None, "model.fusion.alignment": None}
-alignment = {**_base_.finetune, "model.fusion.synergy": None}
+# Turned by up to 20 degrees, maps show more than 200 steps can learn to compare: no row's training turns them.
+finetune = {**_base_.finetune, "train_dataloader.dataset.pipeline.0.rotate_deg": 0.0}
+concat = {**finetune, "model.fusion.synergy": None, "model.fusion.alignment": None}
+alignment = {**finetune, "model.fusion.synergy": None}
 untaught = {"model.fusion.alignment.weight": 0.0}
 published = {**untaught, "model.fusion.alignment.search": 0}
-longer = {"train_cfg.max_iters": 600, "train_cfg.val_interval": 600}
 rows = [
     dict(
         name="concatenation, true calibration",
@@ -59,17 +60,7 @@ rows = [
     dict(
         name="LiDAR moved: + attention, both",
         config=config,
-        options={**_base_.finetune, **lidar_warped},
-    ),
-    dict(
-        name="LiDAR moved, 600 steps: concatenation, both",
-        config=config,
-        options={**concat, **lidar_moved, **longer},
-    ),
-    dict(
-        name="LiDAR moved, 600 steps: + registration and teacher, both",
-        config=config,
-        options={**alignment, **lidar_warped, **longer},
+        options={**finetune, **lidar_warped},
     ),
     dict(name="cameras moved: concatenation, error in testing", config=config, options={**concat, **trained_true}),
     dict(name="cameras moved: concatenation, both", config=config, options=concat),
