@@ -12,6 +12,7 @@ from mapstack.errors import DataError
 __all__ = ["PROVIDERS", "Exported", "open_session"]
 
 OPENVINO = "OpenVINOExecutionProvider"
+BATCH_LIKE = "batch_like"  # an input of models without cameras, for the batch's length
 # Short names; docs/DEPLOY.md lists each one's options. Any other name that ONNX Runtime knows is taken as it is.
 PROVIDERS: dict[str, tuple[str, Mapping[str, object]]] = {
     "cpu": ("CPUExecutionProvider", {}),
@@ -80,7 +81,7 @@ def open_session(
         profile: prefix of a trace that ONNX Runtime writes, None for no trace.
 
     Raises:
-        DataError: a provider is not installed, or the file is missing or no model.
+        DataError: a provider is not installed or cannot run this model, or the file is missing or no model.
     """
     chosen = resolve_providers(providers)
     if not Path(path).is_file():
@@ -99,6 +100,11 @@ def open_session(
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=chosen)
+        session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # ONNX Runtime's own error classes share no base but this
         raise DataError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
+    if chosen[0][0] == OPENVINO and BATCH_LIKE in {node.name for node in session.get_inputs()}:
+        raise DataError(
+            f"{path} has no cameras; OpenVINO's provider drops its {BATCH_LIKE} and miscounts the rest: use cpu"
+        )
+    return session
