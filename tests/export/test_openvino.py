@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mapstack.errors import DataError
@@ -37,6 +38,12 @@ print(json.dumps(report))
 """
 
 
+def run_with_openvino(*arguments: str) -> subprocess.CompletedProcess:
+    paths = os.pathsep.join([str(OPENVINO), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, env=environment)
+
+
 @needs_openvino
 def test_openvino_answers_as_the_cpu_kernels_do(town_export: rigs.Exported, tmp_path: Path) -> None:
     """A real streaming model fed by tables: float32 to rounding, bfloat16 nearly, compiled for one frame at a time."""
@@ -45,9 +52,7 @@ def test_openvino_answers_as_the_cpu_kernels_do(town_export: rigs.Exported, tmp_
     inputs = {name: inputs[name] for name in runtime.input_names}
     np.savez(tmp_path / "inputs.npz", **inputs)
     files = [f"{name}={town_export.path}@{name}" for name in ("openvino", "openvino-bf16")]
-    paths = os.pathsep.join([str(OPENVINO), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "inputs.npz"), *files]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": paths})
+    done = run_with_openvino("-c", CHILD, str(tmp_path / "inputs.npz"), *files)
     assert done.returncode == 0, done.stderr
     report, expected = json.loads(done.stdout.splitlines()[-1]), runtime.run(inputs)
     for name, tolerance in (("openvino", 1e-4), ("openvino-bf16", 0.05)):
@@ -57,6 +62,19 @@ def test_openvino_answers_as_the_cpu_kernels_do(town_export: rigs.Exported, tmp_
         gap = np.abs(np.array(answer["scores"]) - expected["scores"]).max()
         assert gap < tolerance
         assert (gap > 1e-6) == (name == "openvino-bf16"), "bfloat16 is asked for by name, and only then"
+
+
+@needs_openvino
+def test_a_model_without_cameras_is_refused_by_name(tmp_path: Path) -> None:
+    """Its ``batch_like`` gives the batch's length alone; the provider drops it and feeds the others to wrong places."""
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch"]) for name in "xy"]
+    length = onnx.helper.make_tensor_value_info("batch_like", onnx.TensorProto.FLOAT, ["batch"])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "lidar", [length, value[0]], value[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "lidar.onnx")
+    code = "import sys; from mapstack.export.providers import open_session; open_session(sys.argv[1], ('openvino',))"
+    done = run_with_openvino("-c", code, str(tmp_path / "lidar.onnx"))
+    assert done.returncode != 0 and "DataError" in done.stderr and "has no cameras" in done.stderr
 
 
 def test_files_are_named_with_what_runs_them() -> None:
