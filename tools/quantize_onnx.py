@@ -43,9 +43,9 @@ def main() -> None:
         frames = []
         for place in range(0, len(dataset), max(len(dataset) // args.frames, 1)):
             frames.append(runtime.prepare(frame_from_row(dataset.get_data_info(place)))[0])
-        groups = quantize_int8(args.model, args.out, frames[: args.frames], target=args.target,
-                               max_damage=args.max_damage, report=print)  # fmt: skip
-        print(f"left in float: {', '.join(name for name, damage in groups.items() if damage < 0) or 'nothing'}")
+        left = quantize_int8(args.model, args.out, frames[: args.frames], target=args.target,
+                             max_damage=args.max_damage, report=print)  # fmt: skip
+        print(f"left in float: {', '.join(left) or 'nothing'}")
     print(f"written: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB of {args.model.stat().st_size / 1e6:.1f}")
 
 

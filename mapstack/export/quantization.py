@@ -121,11 +121,11 @@ def quantize_int8(
     max_damage: float = 0.3,
     depth: int = GROUP_DEPTH,
     report: Callable[[str], None] = lambda _: None,
-) -> dict[str, float]:
+) -> tuple[str, ...]:
     """Write an 8-bit model, quantised statically, whose damage on the calibration frames stays below a limit.
 
-    Every group of layers is quantised alone first. Then all are, and the worst is given back to float until the damage
-    is small enough.
+    Where the damage of all groups of layers together is too large, each is quantised alone, and the worst are given
+    back to float until it is small enough.
 
     Args:
         path: the float model.
@@ -138,7 +138,7 @@ def quantize_int8(
         report: is told a line for each step.
 
     Returns:
-        Damage of each group alone; negative for those that stayed in float.
+        The groups that stayed in float, the worst last.
 
     Raises:
         ExportError: nothing could be quantised within the limit.
@@ -160,18 +160,20 @@ def quantize_int8(
             _save(onnx.load(trial), properties, trial)
             return measure_damage(reference, trial, frames).total
 
-        alone = {}
-        for group in groups:
-            alone[group] = damage([group])
-            report(f"{group}: {len(groups[group])} layers, damage {alone[group]:.5f}")
-        kept = sorted(groups, key=alone.get)
+        kept, left = list(groups), []
         while kept:
             total = damage(kept)
             report(f"{len(kept)} of {len(groups)} groups in 8 bits: damage {total:.5f}")
             if total <= max_damage:
                 _save(onnx.load(trial), properties, out)
-                return {group: value if group in kept else -value for group, value in alone.items()}
-            kept.pop()
+                return tuple(reversed(left))
+            if not left:
+                alone = {}
+                for group in groups:
+                    alone[group] = damage([group])
+                    report(f"{group}: {len(groups[group])} layers, damage {alone[group]:.5f}")
+                kept = sorted(groups, key=alone.get)
+            left.append(kept.pop())
     raise ExportError(f"{path}: no layer can be quantised at a damage of at most {max_damage}; raise the limit")
 
 
