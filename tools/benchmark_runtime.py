@@ -1,24 +1,30 @@
 """Time exported models in ONNX Runtime against the same model in eager PyTorch, in turn, in one run.
 
 python tools/benchmark_runtime.py CONFIG [CHECKPOINT] --models NAME=MODEL.onnx[@PROVIDER] ... [--frames 30]
-Without --models the config is exported in both forms of its pool first, and the faster one is also run by OpenVINO
-where that is installed (docs/DEPLOY.md). Weights do not change the time: without a checkpoint they are random.
+Without --models the config is exported in both forms of its pool first; where OpenVINO is installed (docs/DEPLOY.md)
+it runs the faster one, too, in bfloat16 and with every layer in 8 bits as well: what those may gain at most, whatever
+they do to the map. Weights do not change the time: without a checkpoint they are random.
 """
 
 import argparse
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
 
 import onnxruntime
 from mmengine.config import DictAction
+from mmengine.dataset import BaseDataset
 
 from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset, build_trained_model
 from mapstack.export.describe import POOLS
 from mapstack.export.latency import Timing, profile_stages, time_in_turn
+from mapstack.export.playback import frame_from_row
 from mapstack.export.providers import OPENVINO, Exported
+from mapstack.export.quantization import quantize_int8
+from mapstack.export.runtime import MapRuntime
 from mapstack.export.trials import export_form, untrained_model
 
 
@@ -45,6 +51,18 @@ def show(timings: list[Timing], base: float) -> None:
         print(f"| {timing.name} | {' | '.join(cells)} | {ratio:.2f} | {timing.start_s:.2f} | {timing.peak_mb:.0f} |")
 
 
+def openvino_forms(path: Path, dataset: BaseDataset) -> dict[str, Exported]:
+    """In float, in bfloat16, and in 8 bits with ranges from the first frame."""
+    prepared, _ = MapRuntime(path).prepare(frame_from_row(dataset.get_data_info(0)))
+    int8 = path.with_name("int8.onnx")
+    quantize_int8(path, int8, [prepared], target="vnni", max_damage=math.inf)
+    return {
+        "openvino": Exported(path, "openvino"),
+        "bf16": Exported(path, "openvino-bf16"),
+        "int8": Exported(int8, "openvino"),
+    }
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
@@ -59,7 +77,7 @@ def main() -> None:
                 form: Exported(path) for form, path in paths.items() if export_form(model, cfg, dataset, path, form)
             }
             if OPENVINO in onnxruntime.get_available_providers() and cfg.model.get("camera"):
-                files["openvino"] = Exported(list(files.values())[-1].path, "openvino")
+                files |= openvino_forms(list(files.values())[-1].path, dataset)
         timings = time_in_turn(model, cfg, dataset, files, args.frames, args.threads)
         base = timings[0].stages_ms["network"]
         show(timings, base)
