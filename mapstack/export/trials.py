@@ -18,12 +18,12 @@ __all__ = ["example_batch", "export_form", "parity_batches", "settle", "untraine
 
 
 def settle(model: nn.Module) -> nn.Module:
-    """Give an untrained model the statistics that a training would leave: its numbers then are of a usual size."""
+    """Give layers without statistics such as a training would leave; those that came with pretrained weights stay."""
     generator = torch.Generator().manual_seed(0)
     for name, buffer in model.named_buffers():
-        if name.endswith("running_mean"):
+        if name.endswith("running_mean") and not buffer.any():
             buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
-        if name.endswith("running_var"):
+        if name.endswith("running_var") and (buffer == 1).all():
             buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
     return model
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mapstack.errors import ExportError
 from mapstack.export.exporter import OPSET, export_onnx
 from mapstack.export.parity import check_parity, measure_parity
+from mapstack.export.trials import settle
 
 from .conftest import METADATA, stand_in_inputs
 from .models import BROKEN_PARTS, Broken, StandIn
@@ -101,3 +102,14 @@ def test_a_choice_that_rounding_decides_is_a_tie_and_one_that_it_does_not_is_an_
     assert not error.holds and error.num_ties == 0 and error.point_error_m == pytest.approx(1.0, abs=1e-3)
     assert measure_parity(stand_in, onnx_path, [stand_in_inputs(2, 50)]).num_ties == 0
     assert all(value.equal(before[name]) for name, value in stand_in.state_dict().items()), "the model stays"
+
+
+def test_settling_an_untrained_model_leaves_pretrained_statistics_alone() -> None:
+    """Others in their place blow ImageNet's features up a thousandfold, and rounding with them."""
+    pretrained, fresh = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    pretrained.running_mean.fill_(3.0)
+    pretrained.running_var.fill_(9.0)
+    settle(nn.Sequential(pretrained, fresh))
+    assert (pretrained.running_mean == 3).all() and (pretrained.running_var == 9).all()
+    assert fresh.running_mean.all() and (fresh.running_var != 1).all()
+    assert ((fresh.running_var >= 0.5) & (fresh.running_var <= 1.5)).all()
