@@ -201,5 +201,5 @@ def test_the_real_model_exports_and_agrees(
     assert runtime.metadata.grid.size_m == (60, 30) and runtime.metadata.image_size is None
     points = np.zeros((3, 6), np.float32)
     points[:, 1] = [0, 5, 10]
-    (prediction,) = runtime.predict({"points": points, "batch_like": np.zeros(1, np.float32)})
+    (prediction,) = runtime.predict({"points": points, "batch_zeros": np.zeros(1, np.float32)})
     assert len(prediction) == 6 and np.isfinite(prediction.points).all()

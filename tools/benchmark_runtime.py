@@ -76,7 +76,7 @@ def main() -> None:
             files = {
                 form: Exported(path) for form, path in paths.items() if export_form(model, cfg, dataset, path, form)
             }
-            if OPENVINO in onnxruntime.get_available_providers() and cfg.model.get("camera"):
+            if OPENVINO in onnxruntime.get_available_providers():
                 files |= openvino_forms(list(files.values())[-1].path, dataset)
         timings = time_in_turn(model, cfg, dataset, files, args.frames, args.threads)
         base = timings[0].stages_ms["network"]

@@ -78,7 +78,7 @@ class ExportPlan:
             cache = PoolTableCache(self.metadata.image_size, self.metadata.pool, self.metadata.grid)
             tables |= cache.get(arrays)
         if self.metadata.pillar_cell_m is not None:
-            frames = len(arrays["images"] if "images" in arrays else arrays["batch_like"])
+            frames = len(arrays["images"] if "images" in arrays else arrays["batch_zeros"])
             pillars = self.metadata.grid.with_cell(self.metadata.pillar_cell_m)
             tables |= pillar_tables(arrays["points"], frames, pillars)
         return tensors | {name: torch.from_numpy(table) for name, table in tables.items()}

@@ -77,7 +77,7 @@ class FramePreparation:
             arrays["points"] = np.concatenate([np.zeros((len(points), 1), np.float32), points], 1)
             arrays["lidar_valid"] = np.array([len(points) > 0])
         if not self.metadata.num_cameras:
-            arrays["batch_like"] = np.zeros(1, np.float32)
+            arrays["batch_zeros"] = np.zeros(1, np.float32)
         return arrays | prior_arrays(frame.prior, self.metadata.max_priors), broken
 
     def _origin_shift(self, frame: SensorFrame, broken: dict[str, str]) -> NDArray:

@@ -12,7 +12,6 @@ from mapstack.errors import DataError
 __all__ = ["PROVIDERS", "Exported", "open_session"]
 
 OPENVINO = "OpenVINOExecutionProvider"
-BATCH_LIKE = "batch_like"  # an input of models without cameras, for the batch's length
 # Short names; docs/DEPLOY.md lists each one's options. Any other name that ONNX Runtime knows is taken as it is.
 PROVIDERS: dict[str, tuple[str, Mapping[str, object]]] = {
     "cpu": ("CPUExecutionProvider", {}),
@@ -103,8 +102,4 @@ def open_session(
         session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:  # ONNX Runtime's own error classes share no base but this
         raise DataError(f"{path} is not a model that ONNX Runtime can load: {error}") from error
-    if chosen[0][0] == OPENVINO and BATCH_LIKE in {node.name for node in session.get_inputs()}:
-        raise DataError(
-            f"{path} has no cameras; OpenVINO's provider drops its {BATCH_LIKE} and miscounts the rest: use cpu"
-        )
     return session

@@ -196,7 +196,7 @@ class MapRuntime:
         """The gather tables that the graph takes beside prepared inputs; empty where it works them out itself."""
         tables = {} if self.pool is None else dict(self.pool.get(inputs))
         if self._pillars is not None:
-            frames = len(inputs["images"] if self.metadata.num_cameras else inputs["batch_like"])
+            frames = len(inputs["images"] if self.metadata.num_cameras else inputs["batch_zeros"])
             tables |= pillar_tables(inputs["points"], frames, self._pillars)
         return tables
 

@@ -332,7 +332,7 @@ class Mapper(BaseModel):
         if self.prior is not None:
             tensors |= exported_priors(inputs)
         if "camera" not in self.encoders:
-            tensors["batch_like"] = inputs["points"].new_zeros(inputs["batch_size"])
+            tensors["batch_zeros"] = inputs["points"].new_zeros(inputs["batch_size"])
         if self.streams:
             with torch.no_grad():
                 batch = next(iter(reversed(tensors.values())))
@@ -377,10 +377,14 @@ class Mapper(BaseModel):
         """Scores (B, Q, K), points (B, Q, P, 2) ego metres, the decoder's further outputs, and the next state.
 
         Takes the tensors of :meth:`export_inputs`. The batch size is that of ``images``, or for LiDAR alone the length
-        of ``batch_like``. A frame whose ``state_valid`` is False ignores its state.
+        of ``batch_zeros``. A frame whose ``state_valid`` is False ignores its state.
         """
-        batch = tensors["images"] if "images" in tensors else tensors["batch_like"]
+        batch = tensors["images"] if "images" in tensors else tensors["batch_zeros"]
         features, _ = self.encode({**tensors, "batch_size": batch.shape[0]})
+        if (
+            "batch_zeros" in tensors
+        ):  # an input of which nothing but the length is used is dropped by OpenVINO's provider
+            features = features + 0 * batch[:, None, None, None]
         names = self.export_state_names
         if names:
             state = {name: tensors[f"state_{name}"] for name in names}

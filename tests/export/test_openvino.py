@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from mapstack.errors import DataError
+from mapstack.export.describe import plan_export
+from mapstack.export.exporter import export_onnx
+from mapstack.export.playback import frame_from_row
 from mapstack.export.providers import Exported
 from mapstack.export.runtime import MapRuntime
 
@@ -65,16 +67,24 @@ def test_openvino_answers_as_the_cpu_kernels_do(town_export: rigs.Exported, tmp_
 
 
 @needs_openvino
-def test_a_model_without_cameras_is_refused_by_name(tmp_path: Path) -> None:
-    """Its ``batch_like`` gives the batch's length alone; the provider drops it and feeds the others to wrong places."""
-    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch"]) for name in "xy"]
-    length = onnx.helper.make_tensor_value_info("batch_like", onnx.TensorProto.FLOAT, ["batch"])
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "lidar", [length, value[0]], value[1:])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, tmp_path / "lidar.onnx")
-    code = "import sys; from mapstack.export.providers import open_session; open_session(sys.argv[1], ('openvino',))"
-    done = run_with_openvino("-c", code, str(tmp_path / "lidar.onnx"))
-    assert done.returncode != 0 and "DataError" in done.stderr and "has no cameras" in done.stderr
+def test_a_model_without_cameras_runs_by_it(town_index: dict[str, Path], tmp_path: Path) -> None:
+    """The provider drops an input whose values nothing uses, and feeds the others to wrong places."""
+    config = rigs.small_config(camera=False)
+    model, dataset = rigs.seeded_model(config), rigs.dataset_of(config, town_index["val"])
+    batch = rigs.batch_of(model, dataset, [0, 1])
+    plan = plan_export(model, batch, config, (), "tables")
+    path = tmp_path / "lidar.onnx"
+    export_onnx(model, plan.tensors(batch), path, plan.metadata)
+    runtime = MapRuntime(path)
+    inputs, _ = runtime.prepare(frame_from_row(dataset.get_data_info(0)))
+    expected = runtime.run(inputs)
+    np.savez(tmp_path / "inputs.npz", **{name: inputs[name] for name in runtime.input_names})
+    done = run_with_openvino("-c", CHILD, str(tmp_path / "inputs.npz"), f"lidar={path}@openvino")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])["lidar"]
+    assert answer["provider"] == "OpenVINOExecutionProvider"
+    for name in ("scores", "polylines"):
+        np.testing.assert_allclose(answer[name], expected[name], atol=1e-4)
 
 
 def test_files_are_named_with_what_runs_them() -> None:

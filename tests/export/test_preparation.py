@@ -188,4 +188,4 @@ def test_a_frame_can_do_without_files() -> None:
     sweep = LidarSweep(np.ones((3, 4), np.float32), np.eye(4), 255.0, 0, np.eye(4))
     metadata = replace(METADATA, num_cameras=0, image_size=None, lidar=LidarPreparation())
     arrays, broken = FramePreparation(metadata)(SensorFrame(0, np.eye(4), lidar=sweep))
-    assert arrays["points"].shape == (3, 6) and arrays["batch_like"].shape == (1,) and not broken
+    assert arrays["points"].shape == (3, 6) and arrays["batch_zeros"].shape == (1,) and not broken
