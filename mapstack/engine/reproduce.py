@@ -159,5 +159,7 @@ def _cell(value: float | None, spread: float | None) -> str:
         return "-"
     if isinstance(value, int):
         return str(value)
+    if 1e-9 < abs(value) < 5e-5 and spread is None:  # neither nothing, as three digits would have it, nor rounding
+        return f"{value:.1e}"
     digits = 1 if abs(value) >= 10 else 3
     return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")

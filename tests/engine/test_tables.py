@@ -210,6 +210,17 @@ def test_results_page_keeps_what_stands_around_a_table(tmp_path: Path) -> None:
         render(table, content, page.replace("<!-- /table:toys -->", ""))
 
 
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [(7, "7"), (0.5, "0.500"), (12.34, "12.3"), (2.4e-6, "2.4e-06"), (1e-12, "0.000"), (0.0, "0.000")],
+)
+def test_a_cell_shows_what_is_small_and_hides_rounding(tmp_path: Path, value: float, cell: str) -> None:
+    table = toy_table(tmp_path, seeds=(0,))
+    result = {"metrics": {"toy/mAP": value}, "commit": "abc", "machine": "m", "curve": []}
+    page = render(table, table_result(table, {table.runs()[0].key: result}), "")
+    assert f"| toy | {cell} |" in page
+
+
 def test_runs_differ_when_anything_differs() -> None:
     base = Run("a.py", {"x": 1}, 0)
     others = [Run("b.py", {"x": 1}, 0), Run("a.py", {"x": 2}, 0), Run("a.py", {"x": 1}, 1), Run("a.py", {}, 0)]
