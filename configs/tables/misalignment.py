@@ -57,11 +57,6 @@ rows = [
         test_options=tested_true,
     ),
     dict(
-        name="LiDAR moved: + attention, both",
-        config=config,
-        options={**longer, **lidar_warped},
-    ),
-    dict(
         name="cameras moved: concatenation, error in testing",
         config=config,
         options={**_base_.finetune, **without, **trained_true},
