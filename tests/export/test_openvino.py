@@ -17,6 +17,7 @@ from mapstack.export.providers import Exported
 from mapstack.export.runtime import MapRuntime
 
 from . import rigs
+from .conftest import stand_in_inputs
 
 ROOT = Path(__file__).parents[2]
 OPENVINO = ROOT / ".openvino"
@@ -85,6 +86,25 @@ def test_a_model_without_cameras_runs_by_it(town_index: dict[str, Path], tmp_pat
     assert answer["provider"] == "OpenVINOExecutionProvider"
     for name in ("scores", "polylines"):
         np.testing.assert_allclose(answer[name], expected[name], atol=1e-4)
+
+
+@needs_openvino
+def test_its_release_quantises_too(onnx_path: Path, tmp_path: Path) -> None:
+    """Its quantiser is an older one, which cannot keep the ranges of activations between two trials."""
+    np.savez(tmp_path / "inputs.npz", **{name: value.numpy() for name, value in stand_in_inputs(1, 50).items()})
+    code = """
+import math, sys
+from pathlib import Path
+import numpy as np
+from mapstack.export.quantization import quantize_int8
+inputs = dict(np.load(sys.argv[2]))
+print(quantize_int8(Path(sys.argv[1]), Path(sys.argv[3]), [inputs], target="vnni", max_damage=math.inf))
+"""
+    out = tmp_path / "int8.onnx"
+    done = run_with_openvino("-c", code, str(onnx_path), str(tmp_path / "inputs.npz"), str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "()", "nothing is left in float"
+    assert MapRuntime(out).metadata == MapRuntime(onnx_path).metadata
 
 
 def test_files_are_named_with_what_runs_them() -> None:
