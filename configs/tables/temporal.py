@@ -10,14 +10,16 @@ title = (
 seeds = [0]
 columns = {"visibility/seen": "seen", "visibility/hidden": "hidden"}
 clips = {**_base_.finetune, "train_cfg.max_iters": 134, "train_cfg.val_interval": 134}  # of 6 frames
+several = [0, 1, 2]
 rows = [
     dict(name="cameras, single frame", config=_base_.camera, options=_base_.finetune),
     dict(name="cameras, streaming BEV", config="configs/town/maptr-stream_lss_60x30_town.py", options=clips),
-    dict(name="cameras + lidar, single frame", config=_base_.fused, options=_base_.finetune),
+    dict(name="cameras + lidar, single frame", config=_base_.fused, options=_base_.finetune, seeds=several),
     dict(
         name="cameras + lidar, streaming BEV",
         config="configs/town/maptr-stream_lss-pillars_60x30_town.py",
         options=clips,
+        seeds=several,
     ),
     dict(
         name="cameras + lidar, StreamMapNet's decoder, single frame",

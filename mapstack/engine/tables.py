@@ -70,6 +70,7 @@ class Row:
         command: see :class:`Run`.
         test_options: see :class:`Run`.
         after: name of the row above whose trained weights this one starts from.
+        seeds: where the row is made with others than the table.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Row:
     command: str | None = None
     test_options: Mapping[str, object] = field(default_factory=dict)
     after: str | None = None
+    seeds: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Table:
     Args:
         name: also the recipe's file name.
         title: one sentence above the table.
-        seeds: every row is made with each.
+        seeds: every row that names none of its own is made with each.
         columns: metric key to column heading.
         rows: the rows.
         data: ``command`` and the file it ``creates``, in order.
@@ -101,6 +103,10 @@ class Table:
     rows: Sequence[Row]
     data: Sequence[Mapping[str, str]] = ()
 
+    def seeds_of(self, row: Row) -> Sequence[int]:
+        """The seeds that a row is made with."""
+        return row.seeds or self.seeds
+
     def run(self, row: Row, seed: int) -> Run:
         """A row's run with one seed."""
         named = {other.name: other for other in self.rows}
@@ -109,7 +115,8 @@ class Table:
 
     def runs(self) -> list[Run]:
         """Every run once, all rows of a seed before the next seed's."""
-        found = [self.run(row, seed) for seed in self.seeds for row in self.rows]
+        every = sorted({seed for row in self.rows for seed in self.seeds_of(row)})
+        found = [self.run(row, seed) for seed in every for row in self.rows if seed in self.seeds_of(row)]
         return list({run.key: run for run in found}.values())
 
 
@@ -170,7 +177,7 @@ def table_result(table: Table, results: Mapping[str, dict]) -> dict:
     """The content of docs/results/TABLE.json from the results of its runs, by :attr:`Run.key`."""
     rows = []
     for row in table.rows:
-        finished = [(seed, results[table.run(row, seed).key]) for seed in table.seeds]
+        finished = [(seed, results[table.run(row, seed).key]) for seed in table.seeds_of(row)]
         for seed, result in finished:
             suffix = f", seed {seed}" if len(finished) > 1 else ""
             if row.curve:

@@ -37,7 +37,7 @@ def describe_pipeline(pipeline: Sequence[Mapping]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for step in pipeline:
         kind = step["type"].rpartition(".")[2]
-        if kind == "LoseSensors" and not step.get("cameras") and not step.get("lidar"):
+        if kind == "LoseSensors" and not any(step.get(sensor) for sensor in ("cameras", "lidar", "intensity")):
             continue  # it stands there to be given a sensor by name, and loses none
         if kind not in REPEATED + WITHOUT_EFFECT:
             raise ExportError(f"the runtime has no counterpart of the pipeline's {kind}; take it out of the test data")

@@ -48,6 +48,14 @@ def toy_table(folder: Path, name: str = "toys", seeds: tuple[int, ...] = (0, 1),
     return Table(name, "Toys.", seeds, columns, [Row("toy", config, options, curve)])
 
 
+def test_a_row_may_have_seeds_of_its_own(tmp_path: Path, tools: Tools) -> None:
+    table = toy_table(tmp_path, seeds=(0,))
+    table = replace(table, rows=[replace(table.rows[0], name="often", seeds=(1, 2)), *table.rows])
+    content = json.loads(make_table(table, tmp_path / "runs", tmp_path / "docs").read_text())
+    assert [row["name"] for row in content["rows"]] == ["often, seed 1", "often, seed 2", "often, mean of 2", "toy"]
+    assert [run.seed for run in table.runs()] == [0, 1, 2]
+
+
 def test_a_killed_table_goes_on_and_ends_complete(tmp_path: Path, tools: Tools) -> None:
     table, runs, docs = toy_table(tmp_path), tmp_path / "runs", tmp_path / "docs"
     tools.kill = "iter:6"

@@ -133,6 +133,8 @@ def test_a_pipeline_that_the_runtime_cannot_repeat_is_refused() -> None:
         describe_pipeline([{"type": "DropSensors", "camera_prob": 0.5}])
     with pytest.raises(ExportError, match="no counterpart of the pipeline's LoseSensors"):
         describe_pipeline([{"type": "LoseSensors", "cameras": ("CAM_FRONT",)}])
+    with pytest.raises(ExportError, match="no counterpart of the pipeline's LoseSensors"):
+        describe_pipeline([{"type": "LoseSensors", "intensity": True}])
     assert describe_pipeline([{"type": "LoseSensors", "cameras": (), "lidar": False}]) == {}
     with pytest.raises(ExportError, match="ResizeCropImages draws"):
         describe_pipeline([{"type": "ResizeCropImages", "size": (1, 1), "scale": (0.9, 1.1)}])

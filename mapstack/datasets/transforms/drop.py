@@ -21,25 +21,41 @@ def _black_out(results: dict, lost: NDArray) -> None:
     ]
 
 
+def _without_intensity(points: NDArray) -> NDArray:
+    """(M, 5) points whose fourth column is 0."""
+    points = points.copy()
+    points[:, 3] = 0.0
+    return points
+
+
 @TRANSFORMS.register_module()
 class DropSensors:
-    """Drop single cameras, all cameras, or the LiDAR of a frame, never all of its sensors.
+    """Drop single cameras, all cameras, or the LiDAR of a frame, never all of its sensors; or the intensity alone.
 
-    A dropped camera's image is black and its ``camera_valid`` False; a dropped LiDAR leaves (0, 5) ``points``.
+    A dropped camera's image is black and its ``camera_valid`` False; a dropped LiDAR leaves (0, 5) ``points``. Without
+    intensity every point has 0: makers scale it each in their own way, and some sensors have none.
 
     Args:
         camera_prob: chance of each camera alone; at least one stays.
         all_cameras_prob: chance of dropping all cameras of a frame that has LiDAR.
         lidar_prob: chance of dropping the LiDAR of a frame that has cameras.
+        intensity_prob: chance of dropping the intensity of a frame's points.
     """
 
-    def __init__(self, camera_prob: float = 0.0, all_cameras_prob: float = 0.0, lidar_prob: float = 0.0) -> None:
-        if all_cameras_prob + lidar_prob > 1 or min(camera_prob, all_cameras_prob, lidar_prob) < 0 or camera_prob > 1:
+    def __init__(
+        self,
+        camera_prob: float = 0.0,
+        all_cameras_prob: float = 0.0,
+        lidar_prob: float = 0.0,
+        intensity_prob: float = 0.0,
+    ) -> None:
+        probs = (camera_prob, all_cameras_prob, lidar_prob, intensity_prob)
+        if all_cameras_prob + lidar_prob > 1 or min(probs) < 0 or max(probs) > 1:
             raise ConfigError(
-                f"probabilities must lie in [0, 1] and all_cameras_prob + lidar_prob too, got {camera_prob}, "
-                f"{all_cameras_prob}, {lidar_prob}"
+                "probabilities must lie in [0, 1] and all_cameras_prob + lidar_prob too, got "
+                + ", ".join(map(str, probs))
             )
-        self.camera_prob, self.all_cameras_prob, self.lidar_prob = camera_prob, all_cameras_prob, lidar_prob
+        self.camera_prob, self.all_cameras_prob, self.lidar_prob, self.intensity_prob = probs
 
     def __call__(self, results: dict) -> dict:
         """Drop what the frame's seed says."""
@@ -56,6 +72,8 @@ class DropSensors:
             if has_both and self.lidar_prob <= modality < self.lidar_prob + self.all_cameras_prob:
                 dropped[:] = True
             _black_out(results, dropped)
+        if generator.random() < self.intensity_prob and "points" in results:
+            results["points"] = _without_intensity(results["points"])
         return results
 
 
@@ -66,10 +84,11 @@ class LoseSensors:
     Args:
         cameras: names; each is black and not valid.
         lidar: True loses the LiDAR, which leaves (0, 5) ``points``.
+        intensity: True loses the LiDAR's intensity, which leaves 0 in every point.
     """
 
-    def __init__(self, cameras: Sequence[str] = (), lidar: bool = False) -> None:
-        self.cameras, self.lidar = tuple(cameras), lidar
+    def __init__(self, cameras: Sequence[str] = (), lidar: bool = False, intensity: bool = False) -> None:
+        self.cameras, self.lidar, self.intensity = tuple(cameras), lidar, intensity
 
     def __call__(self, results: dict) -> dict:
         """Lose them.
@@ -85,4 +104,6 @@ class LoseSensors:
             _black_out(results, np.isin(names, self.cameras))
         if self.lidar:
             results["points"] = np.zeros((0, 5), np.float32)
+        if self.intensity:
+            results["points"] = _without_intensity(results["points"])
         return results

@@ -85,6 +85,20 @@ def test_a_lone_modality_is_never_dropped_whole(loaded: dict) -> None:
 def test_wrong_probabilities_are_refused() -> None:
     with pytest.raises(ConfigError, match="probabilities"):
         DropSensors(all_cameras_prob=0.6, lidar_prob=0.6)
+    with pytest.raises(ConfigError, match="probabilities"):
+        DropSensors(intensity_prob=1.5)
+
+
+def test_intensity_goes_by_chance_or_by_name_and_the_rest_of_the_point_stays(loaded: dict) -> None:
+    loaded["points"] = np.random.default_rng(0).uniform(1, 2, (20, 5)).astype(np.float32)
+    drop, rest = DropSensors(intensity_prob=0.3), [0, 1, 2, 4]
+    outs = [drop({**loaded, "images": list(loaded["images"]), "seed": seed})["points"] for seed in range(200)]
+    gone = sum(not out[:, 3].any() for out in outs)
+    assert 35 < gone < 90
+    lost = LoseSensors(intensity=True)(dict(loaded))["points"]
+    assert not lost[:, 3].any() and loaded["points"][:, 3].all(), "the input is not changed"
+    for out in (*outs, lost):
+        np.testing.assert_array_equal(out[:, rest], loaded["points"][:, rest])
 
 
 def test_the_pose_of_the_patch_is_planar_and_undoes_the_augmentation(frame: dict) -> None:
