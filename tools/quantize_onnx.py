@@ -13,7 +13,7 @@ from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset
 from mapstack.errors import MapstackError
 from mapstack.export.playback import frame_from_row
-from mapstack.export.quantization import TARGETS, quantize_int8, to_float16
+from mapstack.export.quantization import MAX_DAMAGE, TARGETS, quantize_int8, to_float16
 from mapstack.export.runtime import MapRuntime
 
 
@@ -26,7 +26,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="MODEL.onnx")
     parser.add_argument("--target", choices=TARGETS, default="cpu", help="form of the 8-bit graph (default cpu)")
     parser.add_argument("--frames", type=int, default=24, help="that INT8 is calibrated on (default 24)")
-    parser.add_argument("--max-damage", type=float, default=0.3, help="see docs/DEPLOY.md (default 0.3)")
+    parser.add_argument(
+        "--max-damage", type=float, default=MAX_DAMAGE, help=f"see docs/DEPLOY.md (default {MAX_DAMAGE})"
+    )
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser.parse_args()
 

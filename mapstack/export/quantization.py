@@ -4,7 +4,6 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,24 @@ from scipy.optimize import linear_sum_assignment
 
 from mapstack.errors import ExportError
 
+from .calibration import Inputs, measure_ranges
 from .runtime import MapRuntime
 
-__all__ = ["TARGETS", "Damage", "group_nodes", "measure_damage", "quantize_int8", "to_float16"]
+__all__ = ["MAX_DAMAGE", "TARGETS", "Damage", "group_nodes", "measure_damage", "quantize_int8", "to_float16"]
 
 QUANTIZED_TYPES = ("Conv", "MatMul", "Gemm")
 TARGETS = ("cpu", "vnni", "tensorrt")
+MAX_DAMAGE = 0.4
 GROUP_DEPTH = 3  # parts of a module's path that make a group: encoders.camera.backbone
 PARAMETER = re.compile(r"model\.([\w.]+)\.\w*(?:weight|bias)")  # how the exporter names parameters; fusing keeps it
-# It saves time, which the release that brings OpenVINO does not offer yet.
-CACHES_RANGES = "calibration_cache_path" in signature(quantize_static).parameters
-Inputs = Mapping[str, NDArray]
 
 
 class _Frames(CalibrationDataReader):
-    def __init__(self, frames: Sequence[Inputs], names: Sequence[str]) -> None:
-        self._frames, self._names = list(frames), names
-        self.rewind()
+    def __init__(self, frames: Sequence[Inputs]) -> None:
+        self._iterator = iter(frames)
 
-    def get_next(self) -> dict[str, NDArray] | None:
-        frame = next(self._iterator, None)
-        return None if frame is None else {name: frame[name] for name in self._names}
-
-    def rewind(self) -> None:
-        self._iterator = iter(self._frames)
+    def get_next(self) -> Inputs | None:
+        return next(self._iterator, None)
 
 
 @dataclass(frozen=True)
@@ -121,14 +114,16 @@ def quantize_int8(
     frames: Sequence[Inputs],
     *,
     target: str = "cpu",
-    max_damage: float = 0.3,
+    max_damage: float = MAX_DAMAGE,
     depth: int = GROUP_DEPTH,
     report: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, ...]:
     """Write an 8-bit model, quantised statically, whose damage on the calibration frames stays below a limit.
 
-    Where the damage of all groups of layers together is too large, each is quantised alone, and the worst are given
-    back to float until it is small enough.
+    What a layer reads is in 8 bits, in a range of least error (:mod:`mapstack.export.calibration`); what it writes is
+    not rounded before activations and residual sums have read it, and an answer not at all. Where the damage of all
+    groups of layers together is too large, each is quantised alone, and the worst are given back to float until it is
+    small enough.
 
     Args:
         path: the float model.
@@ -155,11 +150,13 @@ def quantize_int8(
     with tempfile.TemporaryDirectory() as folder:
         prepared, trial = Path(folder) / "prepared.onnx", Path(folder) / "trial.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        groups = group_nodes(onnx.load(prepared), depth)
+        model = onnx.load(prepared)
+        groups = group_nodes(model, depth)
+        ranges = measure_ranges(model, _activations(model), frames, symmetric=target == "tensorrt")
 
         def damage(chosen: Sequence[str]) -> float:
             nodes = [node for group in chosen for node in groups[group]]
-            _quantize(prepared, trial, _Frames(frames, names), nodes, target, Path(folder) / "ranges.json")
+            _quantize(prepared, trial, frames[0], nodes, target, ranges)
             _save(onnx.load(trial), properties, trial)
             return measure_damage(reference, trial, frames).total
 
@@ -180,13 +177,24 @@ def quantize_int8(
     raise ExportError(f"{path}: no layer can be quantised at a damage of at most {max_damage}; raise the limit")
 
 
-def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], target: str, ranges: Path) -> None:
-    """Quantise some nodes; the frames are run where the file of ``ranges`` is not there yet."""
+def _activations(model: onnx.ModelProto) -> list[str]:
+    """Names of the tensors that quantised nodes read, their weights and biases left out."""
+    constants = {item.name for item in model.graph.initializer}
+    constants |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    nodes = (node for node in model.graph.node if node.op_type in QUANTIZED_TYPES)
+    return sorted({name for node in nodes for name in node.input[:2] if name not in constants})
+
+
+def _quantize(
+    source: Path, out: Path, frame: Inputs, nodes: Sequence[str], target: str, ranges: Mapping[str, tuple[float, float]]
+) -> None:
+    """Quantise some nodes; of the frame only the shapes count, since every range is given."""
     symmetric = target == "tensorrt"
+    overrides = {name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in ranges.items()}
     quantize_static(
         str(source),
         str(out),
-        frames,
+        _Frames([frame]),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=list(QUANTIZED_TYPES),
         nodes_to_quantize=list(nodes),
@@ -196,8 +204,12 @@ def _quantize(source: Path, out: Path, frames: _Frames, nodes: Sequence[str], ta
         activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
-        **({"calibration_cache_path": str(ranges)} if CACHES_RANGES else {}),
+        extra_options={
+            "ActivationSymmetric": symmetric,
+            "WeightSymmetric": True,
+            "OpTypesToExcludeOutputQuantization": list(QUANTIZED_TYPES),
+            "TensorQuantOverrides": overrides,
+        },
     )
 
 

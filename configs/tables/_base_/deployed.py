@@ -1,13 +1,19 @@
-"""The shipped model in its forms for the vehicle, and an ONNX Runtime with OpenVINO beside the usual one."""
+"""Trained models in their forms for the vehicle, and an ONNX Runtime with OpenVINO beside the usual one."""
 
-_base_ = ["./town.py"]
+_base_ = ["./town.py", "./finetune.py"]
 
-weights = "data/weights/maptr_lss-pillars_60x30_town.safetensors"
+weights = _base_.finetune.load_from
 models = "outputs/deployed"
 # The package has onnxruntime's own name: it comes first on the path where it is wanted.
 openvino = ".openvino"
 with_openvino = f"PYTHONPATH={openvino}:$PYTHONPATH"
 quantize = f"tools/quantize_onnx.py {models}/tables.onnx {_base_.fused}"
+tuned = {
+    "camera": _base_.camera,
+    "streammapnet": "configs/town/streammapnet_lss-pillars_60x30_town.py",
+    "synergy": "configs/town/maptr-synergyfusion_lss-pillars_60x30_town.py",
+}
+changes = " ".join(f"{key}={value}" for key, value in _base_.finetune.items())
 data = [
     *_base_.data,
     dict(
@@ -27,6 +33,26 @@ data = [
             command=f"{quantize} --precision int8 --target {target} --max-damage {damage} --out {models}/{name}.onnx",
             creates=f"{models}/{name}.onnx",
         )
-        for name, target, damage in (("int8", "vnni", 0.3), ("int8-all", "vnni", 9), ("int8-7bit", "cpu", 0.3))
+        for name, target, damage in (("int8", "vnni", 0.4), ("int8-strict", "vnni", 0.2), ("int8-7bit", "cpu", 0.4))
     ),
+]
+tuned_data = [
+    step
+    for name, config in tuned.items()
+    for step in (
+        dict(
+            command=f"tools/train.py {config} --work-dir work_dirs/deployed/{name} --seed 0 --cfg-options {changes}",
+            creates=f"work_dirs/deployed/{name}/iter_200.pth",
+        ),
+        dict(
+            command=f"tools/export_onnx.py {config} work_dirs/deployed/{name}/iter_200.pth --pool tables "
+            f"--out {models}/{name}.onnx",
+            creates=f"{models}/{name}.onnx",
+        ),
+        dict(
+            command=f"tools/quantize_onnx.py {models}/{name}.onnx {config} --precision int8 --target vnni "
+            f"--out {models}/{name}-int8.onnx",
+            creates=f"{models}/{name}-int8.onnx",
+        ),
+    )
 ]

@@ -53,7 +53,7 @@ class DynamicPillars(nn.Module):
         frame = frames_in_range(points, self.grid)
         cells = torch.cat([frame[:, None], self.grid.cells(points[:, 1:3])], 1)  # (M, 3)
         canvas = CanvasTables.from_inputs(inputs, self.grid.shape) or PointCells(cells, shape, points[:, 3:4])
-        feats = self.point_net(describe_points(points, cells, canvas.mean_z, self.grid))
+        feats = self.point_net(describe_points(points, canvas.mean_z, self.grid))
         pooled = canvas.max_and_mean(feats)
         return self.down(torch.cat([*pooled, (canvas.count() + 1).log() / 4], 1)), {}
 

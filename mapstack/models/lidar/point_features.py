@@ -19,30 +19,30 @@ def frames_in_range(points: Tensor, grid: BEVGrid) -> Tensor:
     return torch.where(grid.contains(points[:, 1:4]), points[:, 0].long(), -1)
 
 
-def describe_points(points: Tensor, cells: Tensor, mean_z: Tensor, grid: BEVGrid) -> Tensor:
+def describe_points(points: Tensor, mean_z: Tensor, grid: BEVGrid) -> Tensor:
     """Features of each point.
 
     Args:
         points: (M, 6) frame, x, y, z ego metres, intensity in [0, 1], time lag s (how old the sweep is).
-        cells: (M, 3) frame, row, col.
         mean_z: (M, 1) metres, mean height of the points of the same cell.
         grid: whose cells those are.
 
     Returns:
         (M, ``NUM_POINT_FEATURES``).
     """
-    x_min, y_min = grid.pc_range[:2]
-    center = cells[:, [2, 1]].to(points.dtype) + 0.5
-    center = center * grid.cell_m + points.new_tensor([x_min, y_min])
-    offset = (points[:, 1:3] - center) / grid.cell_m
-    x, y, z, intensity, lag = points[:, 1:6].unbind(1)
+    # A row for each number, not a column: exported graphs are slow at cutting and joining columns.
+    rows = points.t().contiguous()
+    _, x, y, z, intensity, lag = rows.unbind(0)
+    place = rows[1:3]
+    scaled = (place - points.new_tensor(grid.pc_range[:2])[:, None]) / grid.cell_m
+    offset = scaled - scaled.floor() - 0.5  # to the middle of the cell
     kerb = z.clamp(-0.5, 0.5) * 6  # a kerb is 0.15 m high and must not drown among buildings
-    height = (points[:, 3:4] - mean_z) * 5
-    distance = points[:, 1:3].norm(dim=1, keepdim=True) / 30
+    height = (rows[3:4] - mean_z.t()) * 5
+    distance = (x * x + y * y).sqrt() / 30
     # Dry asphalt returns a few per cent and paint a third: spread that part of the scale.
-    plain = torch.stack([x / 30, y / 30, z, kerb, intensity * 6, lag * 2], 1)
-    feats = torch.cat([plain, offset, height, distance], 1)
-    return feats.clamp(-10, 10)  # a point far outside the range must not shift the batch statistics
+    plain = torch.stack([x / 30, y / 30, z, kerb, intensity * 6, lag * 2])
+    feats = torch.cat([plain, offset, height, distance[None]])
+    return feats.clamp(-10, 10).t()  # a point far outside the range must not shift the batch statistics
 
 
 class PointNorm(nn.BatchNorm1d):

@@ -93,7 +93,7 @@ class DenseSECOND(nn.Module):
         cells = torch.cat([voxel[:, None], self.grid.cells(points[:, 1:3])], 1)  # (M, 3)
         shape = (batch * bins, rows, cols)
         mean_z = gather_from_canvas(scatter_to_canvas(points[:, 3:4], cells, shape, "mean"), cells)
-        feats = self.point_net(describe_points(points, cells, mean_z, self.grid))
+        feats = self.point_net(describe_points(points, mean_z, self.grid))
         count = scatter_to_canvas(torch.ones_like(points[:, :1]), cells, shape, "sum")
         pooled = [scatter_to_canvas(feats, cells, shape, reduce) for reduce in ("max", "mean")]
         canvas = torch.cat([*pooled, (count + 1).log() / 4], 1)
