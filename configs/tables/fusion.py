@@ -1,4 +1,4 @@
-"""How camera and LiDAR are joined, near and far."""
+"""How camera and LiDAR are joined, near and far, and what each is worth."""
 
 _base_ = ["./_base_/priors.py"]
 
@@ -9,60 +9,52 @@ title = (
 )
 seeds = [0, 1, 2]
 data = _base_.data + _base_.far_data
-near, far = "60x30_town.py", "120x60_town.py"
-concat = "configs/town/maptr_lss-pillars_"
-conv = "configs/town/maptr-convfusion_lss-pillars_"
-synergy = "configs/town/maptr-synergyfusion_lss-pillars_"
-farther = {**_base_.finetune, "load_from": _base_.far_weights}
-attention_alone = {"model.fusion.alignment": None}
-alignment_alone = {"model.fusion.synergy": None}
-# Sensors are dropped by this config's pipeline, which has the place for it.
-drop = "configs/town/maptr-dropfusion_lss-pillars_60x30_town.py"
+# Sensors are lost by this config's pipeline, which has the place for it.
+config = "configs/town/maptr-dropfusion_lss-pillars_{}_town.py"
 dropped, lost = "train_dataloader.dataset.pipeline.9", "test_dataloader.dataset.pipeline.3"
-kept = {**_base_.finetune, **{f"{dropped}.{key}_prob": 0.0 for key in ("camera", "all_cameras", "lidar")}}
-no_cameras = {**kept, f"{dropped}.all_cameras_prob": 1.0}
-cameras_lost = {
-    f"{lost}.cameras": [f"CAM_{side}{place}" for side in ("FRONT", "BACK") for place in ("", "_LEFT", "_RIGHT")]
-}
+none_dropped = {f"{dropped}.{key}_prob": 0.0 for key in ("camera", "all_cameras", "lidar")}
+near, far = {**_base_.finetune, **none_dropped}, {**_base_.finetune, **none_dropped, "load_from": _base_.far_weights}
+all_cameras = [f"CAM_{side}{place}" for side in ("FRONT", "BACK") for place in ("", "_LEFT", "_RIGHT")]
+no_cameras, cameras_lost = {f"{dropped}.all_cameras_prob": 1.0}, {f"{lost}.cameras": all_cameras}
 no_intensity, intensity_lost = {f"{dropped}.intensity_prob": 1.0}, {f"{lost}.intensity": True}
-published = {
+attention = dict(embed_dims=32, num_heads=2, window=5, halo=3)
+alignment = dict(channels=32, search=2)
+supermapnet = {
     "model.fusion.type": "SynergyFusion",
-    **{
-        f"model.fusion.synergy.{key}": value
-        for key, value in dict(embed_dims=32, num_heads=2, window=5, halo=3).items()
-    },
-    **{f"model.fusion.alignment.{key}": value for key, value in dict(channels=32, search=2).items()},
+    **{f"model.fusion.synergy.{key}": value for key, value in attention.items()},
+    **{f"model.fusion.alignment.{key}": value for key, value in alignment.items()},
 }
+both = "SuperMapNet's attention and alignment"
 rows = [
-    dict(name="60 x 30 m, concatenation", config=concat + near, options=_base_.finetune),
-    dict(name="60 x 30 m, BEVFusion's convolutions", config=conv + near, options=_base_.finetune),
     dict(
-        name="60 x 30 m, SuperMapNet's attention", config=synergy + near, options={**_base_.finetune, **attention_alone}
+        name="60 x 30 m, concatenation", config="configs/town/maptr_lss-pillars_60x30_town.py", options=_base_.finetune
     ),
     dict(
-        name="60 x 30 m, SuperMapNet's alignment", config=synergy + near, options={**_base_.finetune, **alignment_alone}
+        name=f"60 x 30 m, {both}",
+        config="configs/town/maptr-synergyfusion_lss-pillars_60x30_town.py",
+        options=_base_.finetune,
     ),
-    dict(name="60 x 30 m, SuperMapNet's attention and alignment", config=synergy + near, options=_base_.finetune),
-    dict(name="60 x 30 m, LiDAR alone", config=drop, options=no_cameras, test_options=cameras_lost),
+    dict(
+        name="60 x 30 m, LiDAR alone",
+        config=config.format("60x30"),
+        options={**near, **no_cameras},
+        test_options=cameras_lost,
+    ),
     dict(
         name="60 x 30 m, no intensity, LiDAR alone",
-        config=drop,
-        options={**no_cameras, **no_intensity},
+        config=config.format("60x30"),
+        options={**near, **no_cameras, **no_intensity},
         test_options={**cameras_lost, **intensity_lost},
     ),
-    dict(
-        name="60 x 30 m, no intensity, concatenation",
-        config=drop,
-        options={**kept, **no_intensity},
-        test_options=intensity_lost,
+    *(
+        dict(
+            name=f"{size}, no intensity, {fuser}",
+            config=config.format(short),
+            options={**start, **no_intensity, **changes},
+            test_options=intensity_lost,
+        )
+        for size, short, start in (("60 x 30 m", "60x30", near), ("120 x 60 m", "120x60", far))
+        for fuser, changes in (("concatenation", {}), (both, supermapnet))
     ),
-    dict(
-        name="60 x 30 m, no intensity, SuperMapNet's attention and alignment",
-        config=drop,
-        options={**kept, **no_intensity, **published},
-        test_options=intensity_lost,
-    ),
-    dict(name="120 x 60 m, concatenation", config=concat + far, options=farther),
-    dict(name="120 x 60 m, SuperMapNet's attention and alignment", config=synergy + far, options=farther),
 ]
-del near, far, concat, conv, synergy, drop, dropped, lost
+del config, dropped, lost, near, far, attention, alignment
