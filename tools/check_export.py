@@ -24,7 +24,7 @@ from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset, build_trained_model
 from mapstack.engine.streaming import predict_next
 from mapstack.errors import MapstackError
-from mapstack.evaluation import Options, evaluate
+from mapstack.evaluation import MapMetric
 from mapstack.export.describe import POOLS
 from mapstack.export.operators import unsupported_operators
 from mapstack.export.parity import measure_parity
@@ -35,20 +35,17 @@ from mapstack.export.trials import export_form, parity_batches, untrained_model
 KEYFRAME = Path(os.environ.get("MAPSTACK_SHARED", "../shared")) / "data/nuscenes_keyframe"
 
 
-def scores(model: nn.Module, path: Path, dataset: BaseDataset, classes: tuple[str, ...]) -> dict[str, float]:
+def scores(model: nn.Module, path: Path, dataset: BaseDataset) -> dict[str, float]:
     """Score PyTorch and the file under MapTR's protocol."""
-    runtime, state, truth = MapRuntime(path), None, {}
-    found: dict[str, dict] = {"pytorch": {}, "onnx": {}}
+    runtime, state = MapRuntime(path), None
+    scored = {name: MapMetric(replicates=0) for name in ("pytorch", "onnx")}
     for place in tqdm(range(len(dataset)), desc="scoring", unit="frame"):
         with torch.no_grad():
             (sample,), state = predict_next(model, pseudo_collate([dataset[place]]), state)
-        gt, seen = sample.gt, runtime.process(frame_from_row(dataset.get_data_info(place))).prediction
-        truth[sample.token] = {"vectors": [line[:, :2] for line in gt.vertices], "labels": gt.labels.numpy()}
-        for name, elements in (("pytorch", sample.pred), ("onnx", seen)):
-            columns = {key: np.asarray(getattr(elements, key)) for key in ("points", "labels", "scores")}
-            found[name][sample.token] = {"vectors": list(columns.pop("points")), **columns}
-    options = Options(replicates=0)
-    return {f"mAP/{name}": evaluate(found[name], truth, classes=classes, options=options).map for name in found}
+        scored["pytorch"].process(None, [sample.to_dict()])
+        seen = runtime.process(frame_from_row(dataset.get_data_info(place))).prediction
+        scored["onnx"].process(None, [{**sample.to_dict(), "pred": seen}])
+    return {f"mAP/{name}": metric.evaluate(len(dataset))["maptr/mAP"] for name, metric in scored.items()}
 
 
 def main() -> None:
@@ -85,7 +82,7 @@ def main() -> None:
             metrics[f"tensorrt/{form}"] = sum(unsupported_operators(path).values())
             metrics[f"MB/{form}"] = path.stat().st_size / 1e6
             if args.score and "mAP/onnx" not in metrics:
-                metrics |= scores(model, path, build_dataset(cfg), tuple(cfg.classes))
+                metrics |= scores(model, path, build_dataset(cfg))
     print(json.dumps(metrics, indent=1))
     if args.out is not None:
         args.out.write_text(json.dumps(metrics))

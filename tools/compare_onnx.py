@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mapstack.engine import load_config
 from mapstack.engine.inference import build_dataset
 from mapstack.errors import MapstackError
-from mapstack.evaluation import Options, evaluate
+from mapstack.evaluation import MapMetric
 from mapstack.export.playback import frame_from_row
 from mapstack.export.providers import Exported
 from mapstack.export.runtime import MapRuntime
@@ -27,24 +27,19 @@ def compare(files: dict[str, Exported], cfg: dict, threads: int) -> dict[str, fl
     runtimes = {
         name: MapRuntime(path, providers=(provider,), num_threads=threads) for name, (path, provider) in files.items()
     }
-    found: dict[str, dict] = {name: {} for name in files}
+    scored = {name: MapMetric(replicates=0) for name in files}
     times: dict[str, list[float]] = {name: [] for name in files}
-    truth = {}
     for place in tqdm(range(len(dataset)), desc="scoring", unit="frame"):
         sample = dataset[place]["data_samples"]
-        lines = [line[:, :2] for line in sample.gt.vertices]
-        truth[sample.token] = {"vectors": lines, "labels": sample.gt.labels.numpy()}
         frame = frame_from_row(dataset.get_data_info(place))
         for name, runtime in runtimes.items():
             result = runtime.process(frame)
             times[name].append(result.stages_ms["network"])
-            seen = result.prediction
-            vectors = {"vectors": list(seen.points), "labels": seen.labels, "scores": seen.scores}
-            found[name][sample.token] = vectors
+            scored[name].process(None, [{**sample.to_dict(), "pred": result.prediction}])
     metrics, medians = {}, {name: statistics.median(laps) for name, laps in times.items()}
     for name, file in files.items():
-        result = evaluate(found[name], truth, classes=tuple(cfg.classes), options=Options(replicates=0))
-        metrics |= {f"mAP/{name}": result.map, f"ms/{name}": medians[name]}
+        mean_ap = scored[name].evaluate(len(dataset))["maptr/mAP"]
+        metrics |= {f"mAP/{name}": mean_ap, f"ms/{name}": medians[name]}
         metrics |= {f"x/{name}": next(iter(medians.values())) / medians[name]}
         metrics |= {f"MB/{name}": file.path.stat().st_size / 1e6}
     return metrics
