@@ -5,8 +5,8 @@ _base_ = ["./_base_/deployed.py"]
 title = (
     "One frame of the town on two cores, medians of 54 in milliseconds, eager PyTorch and ONNX Runtime in turn in one run: "
     "the network alone, by ONNX Runtime's CPU kernels with the pool in the graph and from tables, and by its OpenVINO "
-    "provider from tables (x: against PyTorch); the stages around it; start-up in a fresh process, imports and "
-    "compilation included, and its peak memory. INT8 and bfloat16 of the first row: the forms of the shipped model whose "
+    "provider from tables (x: against PyTorch); the stages around it, and the whole frame, network included; start-up in a "
+    "fresh process, imports and compilation included, and its peak memory. INT8 and bfloat16 of the first row: the forms of the shipped model whose "
     "mAP is below; of the others: all layers, with random weights. The last row is the real nuScenes keyframe through "
     "the config for nuScenes, 6 images of 704 x 256 and ResNet-50, medians of 9."
 )
@@ -38,6 +38,8 @@ columns = {
     "ms/tables/prepare": "prepare",
     "ms/tables/tables": "make tables",
     "ms/tables/read": "read",
+    "ms/openvino/frame": "OpenVINO, frame",
+    "ms/int8/frame": "INT8, frame",
     "start_s/pytorch": "PyTorch start s",
     "start_s/tables": "CPU start s",
     "start_s/openvino": "OpenVINO start s",

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ class Timing:
 
     Args:
         name: "pytorch", or of the exported file.
-        stages_ms: median of each stage; "network" is in all.
+        stages_ms: median of each stage; "network", by itself, is in all; "frame" is the sum of a runtime's stages with
+            the network among them.
         start_s: imports, building and loading, in a fresh process.
         peak_mb: peak resident memory of that process after one frame.
     """
@@ -97,17 +99,24 @@ def time_in_turn(
         block = [(frame_from_row(dataset.get_data_info(place)), _tensors(model, dataset, place))
                  for place in places[start : start + BLOCK]]  # fmt: skip
         for name in laps:
-            for number, (frame, tensors) in enumerate(block):
-                if name == "pytorch":
-                    lap = {"network": _milliseconds(lambda tensors=tensors: model.forward_export(**tensors))}
-                else:
-                    lap = runtimes[name].process(frame).stages_ms
+            stages: list[dict[str, float]] = [{} for _ in block]
+            calls = [partial(model.forward_export, **tensors) for _, tensors in block]
+            if name != "pytorch":
+                runtime = runtimes[name]
+                stages = [dict(runtime.process(frame).stages_ms) for frame, _ in block]
+                calls = [partial(runtime.run, runtime.prepare(frame)[0]) for frame, _ in block]
+            # The networks alone run one call after the other, on both sides with nothing else in between.
+            for number, (lap, call) in enumerate(zip(stages, calls, strict=True)):
+                if lap:
+                    lap["frame"] = sum(lap.values())
+                lap["network"] = _milliseconds(call)
                 if number:  # the first finds the caches full of the others' data, and their workers still awake
                     laps[name].append(lap)
     medians = {
         name: {stage: statistics.median(lap[stage] for lap in own) for stage in own[0]} for name, own in laps.items()
     }
     costs = {}
+    frame, tensors = block[-1]
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs.npz"
         for name, runtime in runtimes.items():
