@@ -1,6 +1,6 @@
 """How camera and LiDAR are joined, near and far, and what each is worth."""
 
-_base_ = ["./_base_/priors.py"]
+_base_ = ["./_base_/priors.py", "../_base_/models/fusion_synergy.py"]
 
 title = (
     "Fusion of cameras and LiDAR at two ranges, fine-tuned alike for 200 steps from the same weights of a trained concatenation, "
@@ -17,12 +17,14 @@ near, far = {**_base_.finetune, **none_dropped}, {**_base_.finetune, **none_drop
 all_cameras = [f"CAM_{side}{place}" for side in ("FRONT", "BACK") for place in ("", "_LEFT", "_RIGHT")]
 no_cameras, cameras_lost = {f"{dropped}.all_cameras_prob": 1.0}, {f"{lost}.cameras": all_cameras}
 no_intensity, intensity_lost = {f"{dropped}.intensity_prob": 1.0}, {f"{lost}.intensity": True}
-attention = dict(embed_dims=32, num_heads=2, window=5, halo=3)
-alignment = dict(channels=32, search=2)
+published = _base_.synergy_fusion
 supermapnet = {
-    "model.fusion.type": "SynergyFusion",
-    **{f"model.fusion.synergy.{key}": value for key, value in attention.items()},
-    **{f"model.fusion.alignment.{key}": value for key, value in alignment.items()},
+    "model.fusion.type": published.type,
+    **{
+        f"model.fusion.{part}.{key}": value
+        for part in ("synergy", "alignment")
+        for key, value in published[part].items()
+    },
 }
 both = "SuperMapNet's attention and alignment"
 rows = [
@@ -57,4 +59,4 @@ rows = [
         for fuser, changes in (("concatenation", {}), (both, supermapnet))
     ),
 ]
-del config, dropped, lost, near, far, attention, alignment
+del config, dropped, lost, near, far, published

@@ -90,7 +90,7 @@ def test_a_model_without_cameras_runs_by_it(town_index: dict[str, Path], tmp_pat
 
 @needs_openvino
 def test_its_release_quantises_too(onnx_path: Path, tmp_path: Path) -> None:
-    """Its quantiser is an older one, which cannot keep the ranges of activations between two trials."""
+    """Its quantiser is an older one, and takes the same ranges and exceptions."""
     np.savez(tmp_path / "inputs.npz", **{name: value.numpy() for name, value in stand_in_inputs(1, 50).items()})
     code = """
 import math, sys
